@@ -1,0 +1,557 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include <string.h>
+
+#include "sgtm_ga4.h"
+#include "sgtm_limits.h"
+
+
+#define SGTM_ID_MIN   4        /* of a tag id, behind its prefix */
+#define SGTM_ID_MAX   20
+#define SGTM_ID_LEN   (sizeof("GTM-") - 1 + SGTM_ID_MAX)
+
+#define SGTM_ENCODED_MIN  40
+
+
+/* of an event, or shared by all of them while the query is read */
+
+typedef struct {
+    sgtm_str_t      tid;
+    sgtm_str_t      cid;
+    sgtm_str_t      en;
+
+    uint8_t         reason;            /* of a bad tid */
+    unsigned        version:1;
+    unsigned        bad_version:1;
+
+    unsigned        seen_tid:1;        /* in the query, or in this line */
+    unsigned        seen_cid:1;
+    unsigned        seen_en:1;
+
+    sgtm_limits_t   limits;
+} sgtm_ga4_event_t;
+
+
+typedef struct {
+    sgtm_str_t      prefix;
+    unsigned        digits:1;
+} sgtm_ga4_tag_t;
+
+
+static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
+    const sgtm_ids_t *ids, const sgtm_str_t *in, sgtm_ga4_event_t *event);
+static void sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
+    sgtm_ga4_event_t *event, const sgtm_rule_t *rule, const sgtm_arg_t *arg);
+static uint8_t sgtm_ga4_check_tid(const sgtm_ids_t *ids,
+    const sgtm_str_t *value);
+static int sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event);
+static int sgtm_ga4_refuse(sgtm_ga4_t *hit, unsigned reason);
+static int sgtm_ga4_base64(sgtm_str_t *text);
+static int sgtm_ga4_is_query(sgtm_str_t *text);
+
+
+static const sgtm_ga4_tag_t  sgtm_ga4_tags[] = {
+    { sgtm_string("G-"), 0 },
+    { sgtm_string("GTM-"), 0 },
+    { sgtm_string("GT-"), 0 },
+    { sgtm_string("AW-"), 1 },
+    { sgtm_string("DC-"), 1 },
+    { { 0, NULL }, 0 }
+};
+
+
+int
+sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
+    const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body)
+{
+    sgtm_str_t        rest, line, end;
+    sgtm_ga4_event_t  shared, event;
+
+    memset(hit, 0, sizeof(sgtm_ga4_t));
+    memset(&shared, 0, sizeof(sgtm_ga4_event_t));
+
+    if (sgtm_ga4_args(hit, names, ids, query, &shared) != SGTM_OK) {
+        return SGTM_DECLINED;
+    }
+
+    rest = *body;
+
+    while (sgtm_args_line(&rest, &line, &end)) {
+
+        if (line.len == 0) {
+            continue;
+        }
+
+        if (hit->events == SGTM_MAX_EVENTS) {
+            return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_EVENTS);
+        }
+
+        event = shared;
+        event.seen_tid = 0;
+        event.seen_cid = 0;
+        event.seen_en = 0;
+
+        if (sgtm_ga4_args(hit, names, ids, &line, &event) != SGTM_OK
+            || sgtm_ga4_event(hit, &event) != SGTM_OK)
+        {
+            return SGTM_DECLINED;
+        }
+    }
+
+    if (hit->events == 0) {
+        return sgtm_ga4_event(hit, &shared);
+    }
+
+    return SGTM_OK;
+}
+
+
+/* reads the query or a line; what it says wrong of itself is refused */
+
+static int
+sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
+    const sgtm_ids_t *ids, const sgtm_str_t *in, sgtm_ga4_event_t *event)
+{
+    unsigned            n;
+    sgtm_arg_t          arg;
+    sgtm_args_t         args;
+    const sgtm_rule_t  *rule;
+
+    sgtm_args_init(&args, in);
+
+    for (n = 0; sgtm_args_next(&args, &arg); n++) {
+
+        if (n == SGTM_MAX_ARGS) {
+            return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_ARGS);
+        }
+
+        if (arg.fault) {
+            return sgtm_ga4_refuse(hit, arg.fault);
+        }
+
+        hit->nested |= arg.nested;
+
+        rule = sgtm_args_rule(names, &arg);
+
+        if (rule != NULL) {
+            hit->deny |= rule->deny;
+            hit->touched |= (rule->flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET))
+                            ? 1 : 0;
+
+            if (rule->key != SGTM_KEY_NONE) {
+                sgtm_ga4_value(hit, ids, event, rule, &arg);
+                continue;
+            }
+        }
+
+        hit->over |= sgtm_limits_arg(&event->limits, &arg);
+    }
+
+    hit->args += n;
+
+    if (event->bad_version) {
+        return sgtm_ga4_refuse(hit, SGTM_REASON_NO_VERSION);
+    }
+
+    if (event->reason) {
+        return sgtm_ga4_refuse(hit, event->reason);
+    }
+
+    return SGTM_OK;
+}
+
+
+/*
+ * Of a repeated parameter the first counts, but every "v" and "tid" must be
+ * right, and every consent signal can only tighten: which one a tagging server
+ * reads is its own affair.
+ */
+
+static void
+sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
+    const sgtm_rule_t *rule, const sgtm_arg_t *arg)
+{
+    sgtm_consent_t  consent;
+
+    switch (rule->key) {
+
+    case SGTM_KEY_V:
+
+        if (!sgtm_args_is(&arg->value, (unsigned char *) "2", 1)) {
+            event->bad_version = 1;
+        }
+
+        event->version = 1;
+        return;
+
+    case SGTM_KEY_TID:
+
+        if (!event->reason && arg->value.len) {
+            event->reason = sgtm_ga4_check_tid(ids, &arg->value);
+        }
+
+        if (!event->seen_tid) {
+            event->tid = arg->value;
+            event->seen_tid = 1;
+        }
+
+        return;
+
+    case SGTM_KEY_EN:
+
+        hit->over |= sgtm_limits_event_name(&arg->value);
+
+        if (!event->seen_en) {
+            event->en = arg->value;
+            event->seen_en = 1;
+        }
+
+        return;
+
+    case SGTM_KEY_CID:
+
+        if (!event->seen_cid) {
+            event->cid = arg->value;
+            event->seen_cid = 1;
+        }
+
+        return;
+
+    case SGTM_KEY_UID:
+
+        hit->over |= sgtm_limits_user_id(&arg->value);
+        return;
+
+    case SGTM_KEY_GCS:
+
+        (void) sgtm_consent_gcs(&arg->value, &consent);
+        sgtm_consent_strictest(&hit->gcs, &consent);
+        return;
+
+    case SGTM_KEY_GCD:
+
+        (void) sgtm_consent_gcd(&arg->value, &consent);
+        sgtm_consent_strictest(&hit->gcd, &consent);
+        return;
+
+    default:
+        return;
+    }
+}
+
+
+static uint8_t
+sgtm_ga4_check_tid(const sgtm_ids_t *ids, const sgtm_str_t *value)
+{
+    sgtm_str_t     id;
+    unsigned char  buf[SGTM_ID_LEN + 1];
+
+    id = *value;
+
+    if (memchr(id.data, '%', id.len) != NULL) {
+        id.len = sgtm_args_decode(buf, sizeof(buf), value);
+        id.data = buf;
+    }
+
+    if (id.len < 2 || id.data[0] != 'G' || id.data[1] != '-'
+        || !sgtm_ga4_tag_id(&id))
+    {
+        return SGTM_REASON_BAD_TAG_ID;
+    }
+
+    if (!sgtm_ids_has(ids, value)) {
+        return SGTM_REASON_FOREIGN_TAG_ID;
+    }
+
+    return SGTM_REASON_NONE;
+}
+
+
+/* whether an event lacks nothing */
+
+static int
+sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event)
+{
+    if (!event->version) {
+        return sgtm_ga4_refuse(hit, SGTM_REASON_NO_VERSION);
+    }
+
+    if (event->tid.len == 0) {
+        return sgtm_ga4_refuse(hit, SGTM_REASON_NO_TAG_ID);
+    }
+
+    if (event->en.len == 0) {
+        return sgtm_ga4_refuse(hit, SGTM_REASON_NO_EVENT);
+    }
+
+    if (hit->events++ == 0) {
+        hit->tid = event->tid;
+        hit->cid = event->cid;
+        hit->event = event->en;
+    }
+
+    return SGTM_OK;
+}
+
+
+static int
+sgtm_ga4_refuse(sgtm_ga4_t *hit, unsigned reason)
+{
+    hit->reason = (uint8_t) reason;
+
+    return SGTM_DECLINED;
+}
+
+
+int
+sgtm_ga4_is_hit(const sgtm_names_t *names, const sgtm_str_t *query)
+{
+    sgtm_arg_t          arg;
+    sgtm_str_t          value;
+    sgtm_args_t         args;
+    unsigned            version, tag;
+    unsigned char       buf[2];
+    const sgtm_rule_t  *rule;
+
+    version = 0;
+    tag = 0;
+
+    sgtm_args_init(&args, query);
+
+    while (!(version && tag) && sgtm_args_next(&args, &arg)) {
+
+        rule = sgtm_args_rule(names, &arg);
+
+        if (rule == NULL) {
+            continue;
+        }
+
+        value = arg.value;
+
+        if (rule->key == SGTM_KEY_V
+            && sgtm_args_is(&value, (unsigned char *) "2", 1))
+        {
+            version = 1;
+        }
+
+        if (rule->key == SGTM_KEY_TID
+            && sgtm_args_decode(buf, sizeof(buf), &value) == sizeof(buf)
+            && buf[0] == 'G' && buf[1] == '-')
+        {
+            tag = 1;
+        }
+    }
+
+    return version && tag;
+}
+
+
+int
+sgtm_ga4_encoded(const sgtm_str_t *query, unsigned char *out,
+    sgtm_str_t *decoded)
+{
+    size_t          i;
+    sgtm_str_t      value, text;
+    unsigned char  *p;
+
+    if (query->len < SGTM_ENCODED_MIN
+        || memchr(query->data, '&', query->len) != NULL)
+    {
+        return SGTM_DECLINED;
+    }
+
+    /* bare, where "=" is padding; else behind the first "=" */
+
+    value = *query;
+
+    for (i = 0; i < 2; i++) {
+
+        text.data = out;
+        text.len = sgtm_args_decode(out, value.len, &value);
+
+        if (sgtm_ga4_base64(&text) == SGTM_OK
+            && sgtm_ga4_is_query(&text) == SGTM_OK)
+        {
+            *decoded = text;
+            return SGTM_OK;
+        }
+
+        p = memchr(value.data, '=', value.len);
+
+        if (p == NULL) {
+            return SGTM_DECLINED;
+        }
+
+        p++;
+        value.len -= (size_t) (p - value.data);
+        value.data = p;
+    }
+
+    return SGTM_DECLINED;
+}
+
+
+/* decodes in place */
+
+static int
+sgtm_ga4_base64(sgtm_str_t *text)
+{
+    size_t          i, len;
+    uint32_t        bits;
+    unsigned        c, n;
+    unsigned char  *p;
+
+    len = text->len;
+
+    for (i = 0; i < 2 && len && text->data[len - 1] == '='; i++) {
+        len--;
+    }
+
+    if (len < SGTM_ENCODED_MIN || len % 4 == 1) {
+        return SGTM_DECLINED;
+    }
+
+    n = 0;
+    bits = 0;
+    p = text->data;
+
+    for (i = 0; i < len; i++) {
+        c = text->data[i];
+
+        if (c >= 'A' && c <= 'Z') {
+            c = c - 'A';
+
+        } else if (c >= 'a' && c <= 'z') {
+            c = c - 'a' + 26;
+
+        } else if (c >= '0' && c <= '9') {
+            c = c - '0' + 52;
+
+        } else if (c == '+' || c == '-') {
+            c = 62;
+
+        } else if (c == '/' || c == '_') {
+            c = 63;
+
+        } else {
+            return SGTM_DECLINED;
+        }
+
+        bits = bits << 6 | c;
+        n += 6;
+
+        if (n >= 8) {
+            n -= 8;
+            *p++ = (unsigned char) (bits >> n);
+        }
+    }
+
+    text->len = (size_t) (p - text->data);
+
+    return SGTM_OK;
+}
+
+
+/* a query with "v=2", or an URL with one; the query then */
+
+static int
+sgtm_ga4_is_query(sgtm_str_t *text)
+{
+    size_t       i;
+    unsigned     version;
+    sgtm_arg_t   arg;
+    sgtm_args_t  args;
+
+    for (i = 0; i < text->len; i++) {
+
+        if (text->data[i] == '&' || text->data[i] == '=') {
+            break;
+        }
+
+        if (text->data[i] == '?') {
+            text->data += i + 1;
+            text->len -= i + 1;
+            break;
+        }
+    }
+
+    version = 0;
+
+    sgtm_args_init(&args, text);
+
+    while (sgtm_args_next(&args, &arg)) {
+
+        if (arg.fault) {
+            return SGTM_DECLINED;
+        }
+
+        if (sgtm_args_is(&arg.key, (unsigned char *) "v", 1)
+            && sgtm_args_is(&arg.value, (unsigned char *) "2", 1))
+        {
+            version = 1;
+        }
+    }
+
+    return version ? SGTM_OK : SGTM_DECLINED;
+}
+
+
+int
+sgtm_ga4_tag_id(const sgtm_str_t *id)
+{
+    size_t                 i;
+    unsigned char          c;
+    const sgtm_ga4_tag_t  *tag;
+
+    for (tag = sgtm_ga4_tags; tag->prefix.len; tag++) {
+
+        if (id->len >= tag->prefix.len + SGTM_ID_MIN
+            && id->len <= tag->prefix.len + SGTM_ID_MAX
+            && memcmp(id->data, tag->prefix.data, tag->prefix.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (tag->prefix.len == 0) {
+        return 0;
+    }
+
+    for (i = tag->prefix.len; i < id->len; i++) {
+        c = id->data[i];
+
+        if (c >= '0' && c <= '9') {
+            continue;
+        }
+
+        if (c >= 'A' && c <= 'Z' && !tag->digits) {
+            continue;
+        }
+
+        return 0;
+    }
+
+    return 1;
+}
+
+
+int
+sgtm_ids_has(const sgtm_ids_t *ids, const sgtm_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < ids->nelts; i++) {
+
+        if (ids->elts[i].len
+            && sgtm_args_is(value, ids->elts[i].data, ids->elts[i].len))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,427 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include <string.h>
+
+#include "sgtm_limits.h"
+
+
+#define SGTM_EVENT_NAME_CHARS  40
+
+#define SGTM_USER_ID_CHARS     256
+
+#define SGTM_ITEMS             200
+#define SGTM_ITEM_PARAMS       27
+
+/* the shortest custom parameter of an item, "~k0a~v0" */
+#define SGTM_ITEM_PARAM_LEN    7
+
+
+typedef struct {
+    unsigned        number;
+    unsigned        name;
+    unsigned        value;
+    unsigned        over_number;
+    unsigned        over_name;
+    unsigned        over_value;
+} sgtm_limits_group_t;
+
+
+typedef struct {
+    sgtm_str_t      name;
+    unsigned        chars;
+} sgtm_limits_value_t;
+
+
+static unsigned sgtm_limits_named(const sgtm_limits_group_t *group,
+    unsigned *number, const sgtm_str_t *name, const sgtm_str_t *value);
+static size_t sgtm_limits_prefix(const sgtm_str_t *key);
+static unsigned sgtm_limits_page(const sgtm_str_t *key,
+    const sgtm_str_t *value);
+static unsigned sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
+    const sgtm_str_t *value);
+static unsigned sgtm_limits_item_params(const sgtm_str_t *value);
+static unsigned sgtm_limits_reserved(const sgtm_str_t *name);
+static int sgtm_limits_longer(const sgtm_str_t *value, size_t chars);
+
+
+static const sgtm_limits_group_t  sgtm_limits_params = {
+    25, 40, 100,
+    SGTM_OVER_PARAMS, SGTM_OVER_PARAM_NAME, SGTM_OVER_PARAM_VALUE
+};
+
+
+static const sgtm_limits_group_t  sgtm_limits_user_props = {
+    25, 24, 36,
+    SGTM_OVER_USER_PROPS, SGTM_OVER_USER_PROP_NAME, SGTM_OVER_USER_PROP_VALUE
+};
+
+
+/* values that may be longer than others */
+
+static const sgtm_limits_value_t  sgtm_limits_values[] = {
+    { sgtm_string("page_title"), 300 },
+    { sgtm_string("page_referrer"), 420 },
+    { sgtm_string("page_location"), 1000 }
+};
+
+
+static const sgtm_limits_value_t  sgtm_limits_pages[] = {
+    { sgtm_string("dt"), 300 },
+    { sgtm_string("dr"), 420 },
+    { sgtm_string("dl"), 1000 }
+};
+
+
+static const sgtm_str_t  sgtm_limits_prefixes[] = {
+    sgtm_string("firebase_"),
+    sgtm_string("ga_"),
+    sgtm_string("google_"),
+    sgtm_string("gtag.")
+};
+
+
+#define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
+
+
+unsigned
+sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg)
+{
+    size_t         len;
+    sgtm_str_t     key, name;
+    unsigned char  buf[SGTM_MAX_KEY];
+
+    key = arg->key;
+
+    if (arg->escaped) {
+        key.len = sgtm_args_decode(buf, sizeof(buf), &arg->key);
+        key.data = buf;
+    }
+
+    if (key.len < 2) {
+        return 0;
+    }
+
+    switch (key.data[0]) {
+
+    case 'd':
+        return sgtm_limits_page(&key, &arg->value);
+
+    case 'p':
+        return sgtm_limits_item(limits, &key, &arg->value);
+
+    case 'e':
+    case 'u':
+        break;
+
+    default:
+        return 0;
+    }
+
+    len = sgtm_limits_prefix(&key);
+
+    if (len == 0) {
+        return 0;
+    }
+
+    name.len = key.len - len;
+    name.data = key.data + len;
+
+    if (key.data[0] == 'u') {
+        return sgtm_limits_named(&sgtm_limits_user_props, &limits->user_props,
+                                 &name, &arg->value);
+    }
+
+    /* what the visitor typed into a form is no parameter of the event */
+
+    if (name.len >= 10 && memcmp(name.data, "user_data.", 10) == 0) {
+        return 0;
+    }
+
+    return sgtm_limits_named(&sgtm_limits_params, &limits->params, &name,
+                             &arg->value);
+}
+
+
+static unsigned
+sgtm_limits_named(const sgtm_limits_group_t *group, unsigned *number,
+    const sgtm_str_t *name, const sgtm_str_t *value)
+{
+    size_t    i, max;
+    unsigned  over;
+
+    over = sgtm_limits_reserved(name);
+
+    if (++*number > group->number) {
+        over |= group->over_number;
+    }
+
+    /* the key is decoded here, but a long one has lost its end */
+
+    if (name->len > group->name) {
+        for (i = 0, max = 0; i < name->len; i++) {
+            max += ((name->data[i] & 0xc0) != 0x80);
+        }
+
+        if (max > group->name) {
+            over |= group->over_name;
+        }
+    }
+
+    if (value->len <= group->value) {
+        return over;
+    }
+
+    max = group->value;
+
+    if (group == &sgtm_limits_params) {
+
+        for (i = 0; i < sgtm_nelts(sgtm_limits_values); i++) {
+
+            if (name->len == sgtm_limits_values[i].name.len
+                && memcmp(name->data, sgtm_limits_values[i].name.data,
+                          name->len) == 0)
+            {
+                max = sgtm_limits_values[i].chars;
+                break;
+            }
+        }
+    }
+
+    if (sgtm_limits_longer(value, max)) {
+        over |= group->over_value;
+    }
+
+    return over;
+}
+
+
+/* the length of "ep.", "epn.", "up." or "upn."; the first byte is checked */
+
+static size_t
+sgtm_limits_prefix(const sgtm_str_t *key)
+{
+    if (key->len < 3 || key->data[1] != 'p') {
+        return 0;
+    }
+
+    if (key->data[2] == '.') {
+        return 3;
+    }
+
+    if (key->len > 3 && key->data[2] == 'n' && key->data[3] == '.') {
+        return 4;
+    }
+
+    return 0;
+}
+
+
+static unsigned
+sgtm_limits_page(const sgtm_str_t *key, const sgtm_str_t *value)
+{
+    size_t  i;
+
+    if (key->len != 2) {
+        return 0;
+    }
+
+    for (i = 0; i < sgtm_nelts(sgtm_limits_pages); i++) {
+
+        if (key->data[1] == sgtm_limits_pages[i].name.data[1]
+            && sgtm_limits_longer(value, sgtm_limits_pages[i].chars))
+        {
+            return SGTM_OVER_PARAM_VALUE;
+        }
+    }
+
+    return 0;
+}
+
+
+/* pr1 and so on */
+
+static unsigned
+sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
+    const sgtm_str_t *value)
+{
+    size_t    i;
+    unsigned  n, over;
+
+    if (key->len < 3 || key->data[1] != 'r') {
+        return 0;
+    }
+
+    n = 0;
+
+    for (i = 2; i < key->len; i++) {
+
+        if (key->data[i] < '0' || key->data[i] > '9') {
+            return 0;
+        }
+
+        if (n <= SGTM_ITEMS) {
+            n = n * 10 + (key->data[i] - '0');
+        }
+    }
+
+    over = 0;
+
+    if (++limits->items > SGTM_ITEMS || n > SGTM_ITEMS) {
+        over |= SGTM_OVER_ITEMS;
+    }
+
+    if (value->len > SGTM_ITEM_PARAMS * SGTM_ITEM_PARAM_LEN) {
+        over |= sgtm_limits_item_params(value);
+    }
+
+    return over;
+}
+
+
+/* counts the pairs "k0<name>" of a value, whose "~" may be escaped */
+
+static unsigned
+sgtm_limits_item_params(const sgtm_str_t *value)
+{
+    unsigned        n;
+    unsigned char  *p, *end;
+
+    n = 0;
+    p = value->data;
+    end = p + value->len;
+
+    for ( ;; ) {
+
+        if (end - p >= 2 && p[0] == 'k' && p[1] >= '0' && p[1] <= '9'
+            && ++n > SGTM_ITEM_PARAMS)
+        {
+            return SGTM_OVER_ITEM_PARAMS;
+        }
+
+        for ( ;; ) {
+
+            if (p == end) {
+                return 0;
+            }
+
+            if (*p == '~') {
+                p++;
+                break;
+            }
+
+            if (*p == '%' && end - p >= 3 && p[1] == '7'
+                && (p[2] == 'E' || p[2] == 'e'))
+            {
+                p += 3;
+                break;
+            }
+
+            p++;
+        }
+    }
+}
+
+
+unsigned
+sgtm_limits_event_name(const sgtm_str_t *value)
+{
+    size_t         i;
+    unsigned       over;
+    sgtm_str_t     name;
+    unsigned char  c, buf[SGTM_EVENT_NAME_CHARS + 1];
+
+    name.len = sgtm_args_decode(buf, sizeof(buf), value);
+    name.data = buf;
+
+    over = sgtm_limits_reserved(&name);
+
+    if (name.len > SGTM_EVENT_NAME_CHARS) {
+        return over | SGTM_OVER_EVENT_NAME;
+    }
+
+    for (i = 0; i < name.len; i++) {
+        c = name.data[i];
+
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
+            continue;
+        }
+
+        if (i && (c == '_' || (c >= '0' && c <= '9'))) {
+            continue;
+        }
+
+        return over | SGTM_OVER_EVENT_NAME;
+    }
+
+    return over;
+}
+
+
+unsigned
+sgtm_limits_user_id(const sgtm_str_t *value)
+{
+    return sgtm_limits_longer(value, SGTM_USER_ID_CHARS)
+           ? SGTM_OVER_USER_ID : 0;
+}
+
+
+static unsigned
+sgtm_limits_reserved(const sgtm_str_t *name)
+{
+    size_t             i;
+    const sgtm_str_t  *prefix;
+
+    if (name->len == 0 || (name->data[0] != 'f' && name->data[0] != 'g')) {
+        return 0;
+    }
+
+    for (i = 0; i < sgtm_nelts(sgtm_limits_prefixes); i++) {
+        prefix = &sgtm_limits_prefixes[i];
+
+        if (name->len >= prefix->len
+            && memcmp(name->data, prefix->data, prefix->len) == 0)
+        {
+            return SGTM_OVER_RESERVED;
+        }
+    }
+
+    return 0;
+}
+
+
+/* whether there are more characters, not bytes, once it is decoded */
+
+static int
+sgtm_limits_longer(const sgtm_str_t *value, size_t chars)
+{
+    size_t          n;
+    unsigned        c;
+    unsigned char  *p, *end;
+
+    if (value->len <= chars) {
+        return 0;
+    }
+
+    n = 0;
+    p = value->data;
+    end = p + value->len;
+
+    while (p < end) {
+        c = *p++;
+
+        if (c == '%' && end - p >= 2) {
+            c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+            p += 2;
+        }
+
+        if ((c & 0xc0) != 0x80 && ++n > chars) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,66 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "sgtm_hit.h"
+
+
+const sgtm_reason_t  sgtm_reasons[] = {
+
+    { sgtm_string("none"),
+      sgtm_string("") },
+
+    { sgtm_string("no_version"),
+      sgtm_string("v: missing or not 2") },
+
+    { sgtm_string("no_tag_id"),
+      sgtm_string("tid: missing") },
+
+    { sgtm_string("bad_tag_id"),
+      sgtm_string("tid: not a measurement id") },
+
+    { sgtm_string("foreign_tag_id"),
+      sgtm_string("tid: not allowed here") },
+
+    { sgtm_string("no_event"),
+      sgtm_string("en: missing or empty") },
+
+    { sgtm_string("bad_escape"),
+      sgtm_string("arguments: \"%\" without two hexadecimal digits") },
+
+    { sgtm_string("bad_byte"),
+      sgtm_string("arguments: a control character") },
+
+    { sgtm_string("bad_utf8"),
+      sgtm_string("arguments: not UTF-8") },
+
+    { sgtm_string("too_many_args"),
+      sgtm_string("arguments: too many") },
+
+    { sgtm_string("too_many_events"),
+      sgtm_string("body: too many events") },
+
+    { sgtm_string("encoded"),
+      sgtm_string("arguments: encoded in one value") }
+};
+
+
+_Static_assert(sizeof(sgtm_reasons) / sizeof(sgtm_reasons[0])
+               == SGTM_REASON_HIT_LAST, "a text for every reason");
+
+
+const sgtm_str_t  sgtm_over_labels[SGTM_OVER_N] = {
+    sgtm_string("event_name"),
+    sgtm_string("params"),
+    sgtm_string("param_name"),
+    sgtm_string("param_value"),
+    sgtm_string("user_props"),
+    sgtm_string("user_prop_name"),
+    sgtm_string("user_prop_value"),
+    sgtm_string("user_id"),
+    sgtm_string("items"),
+    sgtm_string("item_params"),
+    sgtm_string("reserved")
+};

@@ -1,0 +1,536 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include <string.h>
+
+#include "sgtm_redact.h"
+
+
+#define SGTM_REWRITE_SETS  256         /* rule.set is one byte */
+
+
+/*
+ * Arguments that stay are not copied one by one: what is kept so far and lies
+ * together in the input is a run, written when something else comes.
+ */
+
+typedef struct {
+    const sgtm_rewrite_t  *rw;
+
+    unsigned char         *last;       /* of the output */
+
+    unsigned char         *run;        /* NULL: nothing waits */
+    unsigned char         *run_end;
+
+    sgtm_str_t             tail;       /* a bare "richsstsse" waits here */
+
+    uint32_t               done[SGTM_REWRITE_SETS / 32];
+
+    unsigned               npa:1;      /* there is one already */
+    unsigned               more:1;     /* the next argument needs an "&" */
+    unsigned               body:1;
+} sgtm_rewrite_ctx_t;
+
+
+static void sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx,
+    const sgtm_rewrite_t *rw, unsigned char *out);
+static void sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
+static int sgtm_rewrite_drops(sgtm_rewrite_ctx_t *ctx,
+    const sgtm_rule_t *rule, const sgtm_arg_t *arg);
+static const sgtm_pair_t *sgtm_rewrite_pair(const sgtm_rewrite_t *rw,
+    const sgtm_rule_t *rule);
+static void sgtm_rewrite_keep(sgtm_rewrite_ctx_t *ctx, unsigned char *p,
+    size_t len);
+static void sgtm_rewrite_flush(sgtm_rewrite_ctx_t *ctx);
+static void sgtm_rewrite_next(sgtm_rewrite_ctx_t *ctx);
+static void sgtm_rewrite_cut(sgtm_rewrite_ctx_t *ctx, const sgtm_arg_t *arg,
+    size_t len);
+static int sgtm_rewrite_became(sgtm_rewrite_ctx_t *ctx, unsigned char *p,
+    size_t len);
+static void sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx,
+    const sgtm_rule_t *rule, const sgtm_arg_t *arg);
+static unsigned sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x);
+static void sgtm_rewrite_append(sgtm_rewrite_ctx_t *ctx);
+static int sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n);
+static void sgtm_rewrite_copy(sgtm_rewrite_ctx_t *ctx,
+    const unsigned char *data, size_t len);
+
+
+static const unsigned char  sgtm_rewrite_npa[] = "npa=1";
+
+
+size_t
+sgtm_rewrite_size(const sgtm_rewrite_t *rw, size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i < rw->nset; i++) {
+        if (!rw->set[i].off) {
+            len += 1 + rw->set[i].key.len + 1 + rw->set[i].value.len;
+        }
+    }
+
+    if (rw->npa) {
+        len += sizeof(sgtm_rewrite_npa);
+    }
+
+    return len;
+}
+
+
+size_t
+sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out)
+{
+    sgtm_rewrite_ctx_t  ctx;
+
+    sgtm_rewrite_init(&ctx, rw, out);
+
+    sgtm_rewrite_args(&ctx, in);
+    sgtm_rewrite_append(&ctx);
+
+    return (size_t) (ctx.last - out);
+}
+
+
+size_t
+sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out)
+{
+    sgtm_str_t          rest, line, end;
+    sgtm_rewrite_ctx_t  ctx;
+
+    sgtm_rewrite_init(&ctx, rw, out);
+
+    ctx.body = 1;
+    rest = *in;
+
+    while (sgtm_args_line(&rest, &line, &end)) {
+
+        sgtm_rewrite_args(&ctx, &line);
+        sgtm_rewrite_append(&ctx);
+        sgtm_rewrite_copy(&ctx, end.data, end.len);
+
+        ctx.more = 0;
+    }
+
+    return (size_t) (ctx.last - out);
+}
+
+
+static void
+sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx, const sgtm_rewrite_t *rw,
+    unsigned char *out)
+{
+    memset(ctx, 0, sizeof(sgtm_rewrite_ctx_t));
+
+    ctx->rw = rw;
+    ctx->last = out;
+}
+
+
+static void
+sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
+{
+    size_t              len;
+    sgtm_arg_t          arg;
+    sgtm_args_t         args;
+    const sgtm_rule_t  *rule;
+
+    sgtm_args_init(&args, in);
+
+    while (sgtm_args_next(&args, &arg)) {
+
+        rule = sgtm_args_rule(ctx->rw->names, &arg);
+
+        if (rule != NULL && sgtm_rewrite_drops(ctx, rule, &arg)) {
+            continue;
+        }
+
+        if (ctx->tail.data != NULL) {
+            sgtm_rewrite_keep(ctx, ctx->tail.data, ctx->tail.len);
+            ctx->tail.data = NULL;
+        }
+
+        len = arg.key.len + (arg.bare ? 0 : 1) + arg.value.len;
+
+        if (rule != NULL) {
+
+            if (rule->key == SGTM_KEY_RICHSSTSSE && arg.bare) {
+                ctx->tail = arg.key;
+                continue;
+            }
+
+            if ((rule->key == SGTM_KEY_CID || rule->key == SGTM_KEY_SID)
+                && ctx->rw->fresh && arg.value.len)
+            {
+                sgtm_rewrite_fresh(ctx, rule, &arg);
+                continue;
+            }
+        }
+
+        if (arg.nested && ctx->rw->deny) {
+            sgtm_rewrite_cut(ctx, &arg, len);
+            continue;
+        }
+
+        sgtm_rewrite_keep(ctx, arg.key.data, len);
+    }
+}
+
+
+static int
+sgtm_rewrite_drops(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg)
+{
+    uint32_t            bit, *done;
+    const sgtm_pair_t  *pair;
+
+    if (rule->deny & ctx->rw->deny) {
+        return 1;
+    }
+
+    if (rule->key == SGTM_KEY_NPA && ctx->rw->npa) {
+
+        if (ctx->body || ctx->npa
+            || arg->value.len != 1 || arg->value.data[0] != '1')
+        {
+            return 1;
+        }
+
+        ctx->npa = 1;
+
+        return 0;
+    }
+
+    pair = sgtm_rewrite_pair(ctx->rw, rule);
+
+    if (pair == NULL) {
+        return (rule->flags & SGTM_NAME_REMOVE) && !ctx->rw->matrix;
+    }
+
+    bit = 1u << (rule->set & 31);
+    done = &ctx->done[rule->set >> 5];
+
+    if (ctx->body || (*done & bit) || arg->bare
+        || arg->value.len != pair->value.len
+        || memcmp(arg->value.data, pair->value.data, pair->value.len) != 0)
+    {
+        return 1;
+    }
+
+    *done |= bit;
+
+    return 0;
+}
+
+
+/* the pair that is to be set in this hit, or NULL */
+
+static const sgtm_pair_t *
+sgtm_rewrite_pair(const sgtm_rewrite_t *rw, const sgtm_rule_t *rule)
+{
+    const sgtm_pair_t  *pair;
+
+    if (!(rule->flags & SGTM_NAME_SET) || rule->set == 0
+        || rule->set > rw->nset)
+    {
+        return NULL;
+    }
+
+    pair = &rw->set[rule->set - 1];
+
+    return pair->off ? NULL : pair;
+}
+
+
+static void
+sgtm_rewrite_keep(sgtm_rewrite_ctx_t *ctx, unsigned char *p, size_t len)
+{
+    if (ctx->run != NULL && ctx->run_end + 1 == p) {
+        /* what lies between the two is their "&" */
+        ctx->run_end = p + len;
+        return;
+    }
+
+    sgtm_rewrite_next(ctx);
+
+    ctx->run = p;
+    ctx->run_end = p + len;
+}
+
+
+static void
+sgtm_rewrite_flush(sgtm_rewrite_ctx_t *ctx)
+{
+    if (ctx->run != NULL) {
+        sgtm_rewrite_copy(ctx, ctx->run, (size_t) (ctx->run_end - ctx->run));
+        ctx->run = NULL;
+    }
+}
+
+
+/* where the next argument may be written */
+
+static void
+sgtm_rewrite_next(sgtm_rewrite_ctx_t *ctx)
+{
+    sgtm_rewrite_flush(ctx);
+
+    if (ctx->more) {
+        *ctx->last++ = '&';
+    }
+
+    ctx->more = 1;
+}
+
+
+static void
+sgtm_rewrite_cut(sgtm_rewrite_ctx_t *ctx, const sgtm_arg_t *arg, size_t len)
+{
+    size_t          n;
+    unsigned        more;
+    sgtm_str_t      in;
+    unsigned char  *last, *p;
+
+    sgtm_rewrite_flush(ctx);
+
+    last = ctx->last;
+    more = ctx->more;
+
+    sgtm_rewrite_next(ctx);
+
+    in.len = len;
+    in.data = arg->key.data;
+
+    p = ctx->last;
+    n = sgtm_redact_url(ctx->rw->names, ctx->rw->deny, &in, p);
+    ctx->last += n;
+
+    /* where the key was an URL, what is left of it may be a name of its own */
+
+    if (n < len
+        && (n <= arg->key.len || memcmp(p, in.data, arg->key.len) != 0)
+        && sgtm_rewrite_became(ctx, p, n))
+    {
+        ctx->last = last;
+        ctx->more = more;
+    }
+}
+
+
+/* whether an argument as it was written is one that may not be there */
+
+static int
+sgtm_rewrite_became(sgtm_rewrite_ctx_t *ctx, unsigned char *p, size_t len)
+{
+    sgtm_arg_t          arg;
+    sgtm_str_t          in;
+    sgtm_args_t         args;
+    const sgtm_rule_t  *rule;
+
+    in.len = len;
+    in.data = p;
+
+    sgtm_args_init(&args, &in);
+
+    if (!sgtm_args_next(&args, &arg)) {
+        return 0;
+    }
+
+    rule = sgtm_args_rule(ctx->rw->names, &arg);
+
+    return rule != NULL && sgtm_rewrite_drops(ctx, rule, &arg);
+}
+
+
+/*
+ * Every letter and digit of the value, escaped or not, becomes another one of
+ * its class.  It depends on the seed and on its place alone, so that nothing
+ * of the old value shows, and equal values stay equal within the hit.
+ */
+
+static void
+sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg)
+{
+    uint64_t                    x;
+    unsigned                    c, escaped, leads;
+    unsigned char              *p, *end;
+    static const unsigned char  hex[] = "0123456789abcdef";
+
+    sgtm_rewrite_next(ctx);
+    sgtm_rewrite_copy(ctx, arg->key.data, arg->key.len + 1);
+
+    leads = 1;
+    x = ctx->rw->seed ^ ((uint64_t) rule->key << 56);
+
+    p = arg->value.data;
+    end = p + arg->value.len;
+
+    while (p < end) {
+        c = *p++;
+        escaped = 0;
+
+        if (c == '%' && end - p >= 2
+            && (sgtm_args_hex[p[0]] | sgtm_args_hex[p[1]]) <= 0x0f)
+        {
+            c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+            escaped = 1;
+        }
+
+        x += 0x9e3779b97f4a7c15;
+
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
+            || (c >= 'A' && c <= 'Z'))
+        {
+            c = sgtm_rewrite_random(c, leads, x);
+            leads = 0;
+
+            if (escaped) {
+                *ctx->last++ = '%';
+                *ctx->last++ = hex[c >> 4];
+                *ctx->last++ = hex[c & 0x0f];
+                p += 2;
+
+            } else {
+                *ctx->last++ = (unsigned char) c;
+            }
+
+            continue;
+        }
+
+        leads = 1;
+
+        *ctx->last++ = p[-1];
+
+        if (escaped) {
+            *ctx->last++ = *p++;
+            *ctx->last++ = *p++;
+        }
+    }
+}
+
+
+/* splitmix64 by Sebastiano Vigna, its mixing step */
+
+static unsigned
+sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x)
+{
+    unsigned  r, lower;
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    x = x ^ (x >> 31);
+
+    r = (unsigned) (x >> 32);
+
+    if (c <= '9') {
+        /* no number begins with 0 */
+        return leads ? '1' + r % 9 : '0' + r % 10;
+    }
+
+    lower = c & 0x20;
+    c |= 0x20;
+
+    c = (c <= 'f') ? 'a' + r % 6 : 'g' + r % 20;
+
+    return lower ? c : c & ~0x20u;
+}
+
+
+/* what is set and was not there, and the end */
+
+static void
+sgtm_rewrite_append(sgtm_rewrite_ctx_t *ctx)
+{
+    size_t              i;
+    const sgtm_pair_t  *pair;
+
+    for (i = 0; !ctx->body && i < ctx->rw->nset; i++) {
+
+        if (!sgtm_rewrite_appends(ctx, i)) {
+            continue;
+        }
+
+        pair = &ctx->rw->set[i];
+
+        sgtm_rewrite_next(ctx);
+        sgtm_rewrite_copy(ctx, pair->key.data, pair->key.len);
+
+        *ctx->last++ = '=';
+
+        /* an operator's value obeys the visitor as well */
+
+        ctx->last += sgtm_redact_url(ctx->rw->names, ctx->rw->deny,
+                                     &pair->value, ctx->last);
+    }
+
+    if (ctx->rw->npa && !ctx->npa && !ctx->body) {
+        sgtm_rewrite_next(ctx);
+        sgtm_rewrite_copy(ctx, sgtm_rewrite_npa,
+                          sizeof(sgtm_rewrite_npa) - 1);
+    }
+
+    if (ctx->tail.data != NULL) {
+        sgtm_rewrite_keep(ctx, ctx->tail.data, ctx->tail.len);
+        ctx->tail.data = NULL;
+    }
+
+    sgtm_rewrite_flush(ctx);
+}
+
+
+static int
+sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n)
+{
+    sgtm_arg_t          arg;
+    const sgtm_pair_t  *pair;
+    const sgtm_rule_t  *rule;
+
+    pair = &ctx->rw->set[n];
+
+    if (pair->off) {
+        return 0;
+    }
+
+    n++;
+
+    if (n < SGTM_REWRITE_SETS && (ctx->done[n >> 5] & (1u << (n & 31)))) {
+        return 0;
+    }
+
+    if (!ctx->rw->deny && !ctx->rw->npa) {
+        return 1;
+    }
+
+    memset(&arg, 0, sizeof(sgtm_arg_t));
+
+    arg.key = pair->key;
+    arg.hash = sgtm_names_hash(pair->key.data, pair->key.len);
+    arg.escaped = (pair->key.len
+                   && memchr(pair->key.data, '%', pair->key.len) != NULL);
+
+    rule = sgtm_args_rule(ctx->rw->names, &arg);
+
+    if (rule == NULL) {
+        return 1;
+    }
+
+    return !(rule->deny & ctx->rw->deny)
+           && !(rule->key == SGTM_KEY_NPA && ctx->rw->npa);
+}
+
+
+static void
+sgtm_rewrite_copy(sgtm_rewrite_ctx_t *ctx, const unsigned char *data,
+    size_t len)
+{
+    if (len) {
+        memcpy(ctx->last, data, len);
+        ctx->last += len;
+    }
+}

@@ -1,0 +1,88 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * What a denial removes and what an operator sets or removes, applied to the
+ * bytes of a hit.  What no rule touches comes out byte for byte, in order.
+ */
+
+
+#ifndef _SGTM_REDACT_H_INCLUDED_
+#define _SGTM_REDACT_H_INCLUDED_
+
+
+#include "sgtm_args.h"
+#include "sgtm_names.h"
+
+
+/* a parameter to set: the name and the value as they go on the wire */
+
+typedef struct {
+    sgtm_str_t      key;
+    sgtm_str_t      value;
+    unsigned        off:1;             /* not in this hit: an empty value */
+} sgtm_pair_t;
+
+
+typedef struct {
+    const sgtm_names_t  *names;
+    unsigned             deny;         /* SGTM_DENY_* in force */
+
+    sgtm_pair_t         *set;          /* names' rule.set counts these */
+    size_t               nset;
+
+    unsigned             npa:1;        /* force npa=1 */
+    unsigned             matrix:1;     /* SGTM_NAME_REMOVE does not count */
+    unsigned             fresh:1;      /* cid and sid become random values */
+    uint64_t             seed;         /* of the hit, for these */
+} sgtm_rewrite_t;
+
+
+/*
+ * The most bytes that sgtm_rewrite_query() can write for an input of this
+ * length.
+ */
+size_t sgtm_rewrite_size(const sgtm_rewrite_t *rw, size_t len);
+
+/*
+ * Writes the query with the denied and removed arguments gone, the URLs inside
+ * its values cut, cid and sid replaced (same length and same classes of
+ * characters, the same input giving the same output within a hit), and the set
+ * parameters: one that is there with the same value stays where it is,
+ * otherwise it goes to the end, before a bare "richsstsse" if that is last.
+ * Returns the bytes written.
+ */
+size_t sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out);
+
+/*
+ * The same for the lines of a body, each in its own right; a parameter that is
+ * set (or npa, when forced) leaves the lines, since the query's holds.  Line
+ * ends stay, an emptied line too.  Writes at most in->len bytes.
+ */
+size_t sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out);
+
+/*
+ * Writes an URL, plain or percent-encoded any number of times, without the
+ * denied arguments in its query and fragment and in those of URLs within it;
+ * what stays keeps its bytes.  Names are compared decoded and without regard
+ * to case.  Writes at most in->len bytes; out may be in->data.
+ */
+size_t sgtm_redact_url(const sgtm_names_t *names, unsigned deny,
+    const sgtm_str_t *in, unsigned char *out);
+
+/*
+ * Writes the value of a Cookie header (RFC 6265, 4.2.1) with only the cookies
+ * that are on the allow-list and that no denial drops.  Writes at most in->len
+ * bytes; returns 0 when no cookie is left.
+ */
+size_t sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
+    const sgtm_str_t *in, unsigned char *out);
+
+/* whether a cookie of this name may pass */
+int sgtm_redact_cookie(const sgtm_names_t *cookies, unsigned deny,
+    const sgtm_str_t *name);
+
+
+#endif /* _SGTM_REDACT_H_INCLUDED_ */
