@@ -1,0 +1,425 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_sgtm.h"
+#include "ngx_http_sgtm_conf.h"
+#include "ngx_http_sgtm_gateway.h"
+#include "ngx_http_sgtm_variables.h"
+#include "tenant/ngx_http_sgtm_zone.h"
+#include "gate/ngx_http_sgtm_answer.h"
+#include "gate/ngx_http_sgtm_handler.h"
+#include "gate/ngx_http_sgtm_headers.h"
+#include "ops/ngx_http_sgtm_status.h"
+
+
+#define NGX_HTTP_SGTM_HSL                                                     \
+    NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+
+
+static ngx_int_t ngx_http_sgtm_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sgtm_postconfiguration(ngx_conf_t *cf);
+static void *ngx_http_sgtm_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static void ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
+    ngx_http_sgtm_loc_conf_t *prev);
+
+
+static ngx_command_t  ngx_http_sgtm_commands[] = {
+
+    { ngx_string("sgtm"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_http_sgtm_conf_enable,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("sgtm_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_sgtm_conf_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_tenant"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, tenant),
+      NULL },
+
+    { ngx_string("sgtm_endpoint"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, endpoint),
+      NULL },
+
+    { ngx_string("sgtm_container"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_ids,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, containers),
+      NULL },
+
+    { ngx_string("sgtm_tag_id"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_ids,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, tag_ids),
+      NULL },
+
+    { ngx_string("sgtm_tier"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, tier),
+      ngx_http_sgtm_tiers },
+
+    { ngx_string("sgtm_fallback"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, fallback),
+      ngx_http_sgtm_fallbacks },
+
+    { ngx_string("sgtm_consent_mode"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, consent_mode),
+      ngx_http_sgtm_consent_modes },
+
+    { ngx_string("sgtm_consent_source"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_consent_source,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_consent_conflict"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, consent_conflict),
+      ngx_http_sgtm_consent_conflicts },
+
+    { ngx_string("sgtm_consent_default"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_consent_default,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_redact"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_2MORE,
+      ngx_http_sgtm_conf_redact,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_client_ip"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, client_ip),
+      ngx_http_sgtm_client_ips },
+
+    { ngx_string("sgtm_cookies"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_names,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, cookies),
+      NULL },
+
+    { ngx_string("sgtm_pass_header"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_names,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, pass_headers),
+      NULL },
+
+    { ngx_string("sgtm_origins"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_origins,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_set_param"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE2,
+      ngx_http_sgtm_conf_set_param,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_remove_param"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_names,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, remove),
+      NULL },
+
+    { ngx_string("sgtm_passthrough"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, passthrough),
+      NULL },
+
+    { ngx_string("sgtm_max_body"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_size,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, max_body),
+      NULL },
+
+    { ngx_string("sgtm_encoded"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, encoded),
+      ngx_http_sgtm_encodeds },
+
+    { ngx_string("sgtm_script"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_script_name,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, script_name),
+      NULL },
+
+    { ngx_string("sgtm_debug"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, debug),
+      NULL },
+
+    { ngx_string("sgtm_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_sgtm_status,
+      0,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_sgtm_module_ctx = {
+    ngx_http_sgtm_preconfiguration,        /* preconfiguration */
+    ngx_http_sgtm_postconfiguration,       /* postconfiguration */
+
+    ngx_http_sgtm_create_main_conf,        /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_sgtm_create_loc_conf,         /* create location configuration */
+    ngx_http_sgtm_merge_loc_conf           /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_sgtm_module = {
+    NGX_MODULE_V1,
+    &ngx_http_sgtm_module_ctx,             /* module context */
+    ngx_http_sgtm_commands,                /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_sgtm_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_sgtm_variables_add(cf);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
+
+    /* a status without a gateway has counters to show, too: all zero */
+
+    if (ngx_http_sgtm_zone_add(cf, smcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!smcf->gateways) {
+        return NGX_OK;
+    }
+
+    ngx_http_sgtm_headers_init();
+
+    if (ngx_http_sgtm_handler_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_sgtm_answer_init();
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_sgtm_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_main_conf_t));
+    if (smcf == NULL) {
+        return NULL;
+    }
+
+    ngx_rbtree_init(&smcf->tenants, &smcf->sentinel,
+                    ngx_str_rbtree_insert_value);
+
+    if (ngx_array_init(&smcf->tables, cf->pool, 4,
+                       sizeof(ngx_http_sgtm_tables_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return smcf;
+}
+
+
+static void *
+ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->endpoint = { 0, NULL };
+     *     conf->script_name = { 0, NULL };
+     *     conf->tenant = NULL;
+     */
+
+    conf->enable = NGX_CONF_UNSET;
+    conf->containers = NGX_CONF_UNSET_PTR;
+    conf->tag_ids = NGX_CONF_UNSET_PTR;
+    conf->tier = NGX_CONF_UNSET_UINT;
+    conf->fallback = NGX_CONF_UNSET_UINT;
+    conf->consent_mode = NGX_CONF_UNSET_UINT;
+    conf->consent_sources = NGX_CONF_UNSET_PTR;
+    conf->consent_gpc = NGX_CONF_UNSET;
+    conf->consent_conflict = NGX_CONF_UNSET_UINT;
+    conf->consent_default = NGX_CONF_UNSET_PTR;
+    conf->client_ip = NGX_CONF_UNSET_UINT;
+    conf->redact = NGX_CONF_UNSET_PTR;
+    conf->cookies = NGX_CONF_UNSET_PTR;
+    conf->pass_headers = NGX_CONF_UNSET_PTR;
+    conf->origins = NGX_CONF_UNSET_PTR;
+    conf->set = NGX_CONF_UNSET_PTR;
+    conf->remove = NGX_CONF_UNSET_PTR;
+    conf->passthrough = NGX_CONF_UNSET;
+    conf->max_body = NGX_CONF_UNSET_SIZE;
+    conf->encoded = NGX_CONF_UNSET_UINT;
+    conf->debug = NGX_CONF_UNSET;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_sgtm_loc_conf_t *prev = parent;
+    ngx_http_sgtm_loc_conf_t *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /*
+     * as proxy_pass does, a gateway reaches into "if" and "limit_except"
+     * blocks, but not into nested locations
+     */
+
+    if (conf->enable == NGX_CONF_UNSET) {
+        conf->enable = (clcf->noname && prev->enable == 1);
+    }
+
+    if (conf->tenant == NULL) {
+        conf->tenant = prev->tenant;
+    }
+
+    ngx_conf_merge_str_value(conf->endpoint, prev->endpoint, "");
+    ngx_conf_merge_str_value(conf->script_name, prev->script_name, "t.js");
+
+    ngx_conf_merge_uint_value(conf->tier, prev->tier,
+                              NGX_HTTP_SGTM_TIER_ENTERPRISE);
+    ngx_conf_merge_uint_value(conf->consent_mode, prev->consent_mode,
+                              NGX_HTTP_SGTM_CONSENT_OFF);
+    ngx_conf_merge_uint_value(conf->consent_conflict, prev->consent_conflict,
+                              NGX_HTTP_SGTM_CONFLICT_FIRST);
+    ngx_conf_merge_uint_value(conf->client_ip, prev->client_ip,
+                              NGX_HTTP_SGTM_IP_FULL);
+    ngx_conf_merge_uint_value(conf->encoded, prev->encoded,
+                              NGX_HTTP_SGTM_ENCODED_REFUSE);
+    ngx_conf_merge_value(conf->consent_gpc, prev->consent_gpc, 1);
+    ngx_conf_merge_value(conf->passthrough, prev->passthrough, 1);
+    ngx_conf_merge_value(conf->debug, prev->debug, 0);
+    ngx_conf_merge_size_value(conf->max_body, prev->max_body, 64 * 1024);
+
+    /* the default follows from the tier, which a location may change alone */
+
+    if (conf->fallback == NGX_CONF_UNSET_UINT) {
+        conf->fallback = prev->fallback;
+    }
+
+    ngx_http_sgtm_merge_lists(conf, prev);
+
+    if (!conf->enable) {
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_sgtm_gateway_init(cf, conf);
+}
+
+
+static void
+ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
+    ngx_http_sgtm_loc_conf_t *prev)
+{
+    ngx_conf_merge_ptr_value(conf->containers, prev->containers, NULL);
+    ngx_conf_merge_ptr_value(conf->tag_ids, prev->tag_ids, NULL);
+    ngx_conf_merge_ptr_value(conf->consent_sources, prev->consent_sources,
+                             NULL);
+    ngx_conf_merge_ptr_value(conf->consent_default, prev->consent_default,
+                             NULL);
+    ngx_conf_merge_ptr_value(conf->redact, prev->redact, NULL);
+    ngx_conf_merge_ptr_value(conf->cookies, prev->cookies, NULL);
+    ngx_conf_merge_ptr_value(conf->pass_headers, prev->pass_headers, NULL);
+    ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
+    ngx_conf_merge_ptr_value(conf->set, prev->set, NULL);
+    ngx_conf_merge_ptr_value(conf->remove, prev->remove, NULL);
+}

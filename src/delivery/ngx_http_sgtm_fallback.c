@@ -1,0 +1,149 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../gate/ngx_http_sgtm_answer.h"
+#include "../gate/ngx_http_sgtm_handler.h"
+#include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_fallback.h"
+
+
+/* no path of a tag: told apart from it by being internal, too */
+#define NGX_HTTP_SGTM_FALLBACK_NAME  "-sgtm-fallback"
+
+#define NGX_HTTP_SGTM_RETRY_AFTER    "10"
+
+
+static ngx_int_t  ngx_http_sgtm_fallback_statuses[] = {
+    NGX_HTTP_INTERNAL_SERVER_ERROR,
+    NGX_HTTP_BAD_GATEWAY,
+    NGX_HTTP_SERVICE_UNAVAILABLE,
+    NGX_HTTP_GATEWAY_TIME_OUT
+};
+
+#define NGX_HTTP_SGTM_FALLBACK_N                                              \
+    (sizeof(ngx_http_sgtm_fallback_statuses) / sizeof(ngx_int_t))
+
+
+ngx_int_t
+ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    u_char               *p;
+    ngx_uint_t            i, n;
+    ngx_array_t          *pages;
+    ngx_http_err_page_t  *page;
+
+    p = ngx_pnalloc(cf->pool, conf->prefix.len + 1
+                              + sizeof(NGX_HTTP_SGTM_FALLBACK_NAME) - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    conf->fallback_uri.data = p;
+
+    p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
+
+    if (p[-1] != '/') {
+        *p++ = '/';
+    }
+
+    p = ngx_cpymem(p, NGX_HTTP_SGTM_FALLBACK_NAME,
+                   sizeof(NGX_HTTP_SGTM_FALLBACK_NAME) - 1);
+
+    conf->fallback_uri.len = p - conf->fallback_uri.data;
+
+    /* the list may be shared with other locations: it gets a copy */
+
+    n = clcf->error_pages ? clcf->error_pages->nelts : 0;
+
+    pages = ngx_array_create(cf->pool, NGX_HTTP_SGTM_FALLBACK_N + n,
+                             sizeof(ngx_http_err_page_t));
+    if (pages == NULL) {
+        return NGX_ERROR;
+    }
+
+    page = ngx_array_push_n(pages, NGX_HTTP_SGTM_FALLBACK_N + n);
+
+    ngx_memzero(page, NGX_HTTP_SGTM_FALLBACK_N * sizeof(ngx_http_err_page_t));
+
+    for (i = 0; i < NGX_HTTP_SGTM_FALLBACK_N; i++) {
+        page[i].status = ngx_http_sgtm_fallback_statuses[i];
+        page[i].overwrite = -1;
+        page[i].value.value = conf->fallback_uri;
+    }
+
+    if (n) {
+        ngx_memcpy(&page[NGX_HTTP_SGTM_FALLBACK_N], clcf->error_pages->elts,
+                   n * sizeof(ngx_http_err_page_t));
+    }
+
+    clcf->error_pages = pages;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    return r->internal
+           && r->err_status
+           && r->uri.len == conf->fallback_uri.len
+           && ngx_memcmp(r->uri.data, conf->fallback_uri.data, r->uri.len)
+              == 0;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
+{
+    ngx_uint_t            status;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    static ngx_str_t  retry_after = ngx_string(NGX_HTTP_SGTM_RETRY_AFTER);
+
+    ctx = ngx_http_sgtm_get_ctx(r);
+
+    /*
+     * the status that led here would replace any other, and none of 300 or
+     * more is returned from here, as a recursive error_page would loop
+     */
+
+    status = r->err_status;
+    r->err_status = 0;
+
+    if (ctx == NULL) {
+        return ngx_http_sgtm_answer_text(r, status,
+                                         NGX_HTTP_SGTM_REASON_INTERNAL);
+    }
+
+    ctx->failed = 1;
+    ngx_http_clean_header(r);
+
+    if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
+        && ctx->route != NGX_HTTP_SGTM_ROUTE_OPAQUE)
+    {
+        return ngx_http_sgtm_answer_text(r, status,
+                                         ngx_http_sgtm_failure(ctx));
+    }
+
+    ngx_http_sgtm_decide(ctx);
+
+    if (ctx->conf->fallback == NGX_HTTP_SGTM_FALLBACK_CLIENT) {
+
+        status = NGX_HTTP_SERVICE_UNAVAILABLE;
+
+        if (ngx_http_sgtm_answer_header(r, "Retry-After", &retry_after)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_sgtm_answer_text(r, status, ctx->reason);
+}

@@ -1,0 +1,31 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * What is answered when the tagging server fails.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_FALLBACK_H_INCLUDED_
+#define _NGX_HTTP_SGTM_FALLBACK_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/*
+ * Puts an error_page of the module's own for 500, 502, 503 and 504 before
+ * those that the location has.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_fallback_add(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+
+/* whether that error_page has led the request here */
+ngx_uint_t ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf);
+
+/* the content handler: 503 and "Retry-After" for hits, or the error itself */
+ngx_int_t ngx_http_sgtm_fallback_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_SGTM_FALLBACK_H_INCLUDED_ */

@@ -1,0 +1,132 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_address.h"
+
+
+static void ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy);
+
+
+ngx_uint_t
+ngx_http_sgtm_address_full(ngx_http_sgtm_ctx_t *ctx)
+{
+    return ctx->conf->client_ip == NGX_HTTP_SGTM_IP_FULL
+           && !(ctx->deny & SGTM_DENY_ANY);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_address_text(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    ngx_str_null(value);
+
+    /* a client on a unix socket has none, nor any that is to be told */
+
+    if (r->connection->sockaddr->sa_family == AF_UNIX
+        || ctx->conf->client_ip == NGX_HTTP_SGTM_IP_NONE)
+    {
+        return NGX_OK;
+    }
+
+    if (!ngx_http_sgtm_address_full(ctx)
+        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    *value = r->connection->addr_text;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_address_hide(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char            *text;
+    ngx_sockaddr_t    *sa;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (ctx->masked || c->sockaddr->sa_family == AF_UNIX
+        || c->socklen > (socklen_t) sizeof(ngx_sockaddr_t))
+    {
+        return NGX_OK;
+    }
+
+    sa = ngx_palloc(r->pool, sizeof(ngx_sockaddr_t) + NGX_SOCKADDR_STRLEN);
+    if (sa == NULL) {
+        return NGX_ERROR;
+    }
+
+    text = (u_char *) sa + sizeof(ngx_sockaddr_t);
+
+    ngx_memcpy(sa, c->sockaddr, c->socklen);
+
+    ngx_http_sgtm_address_mask(sa, ctx->conf->client_ip);
+
+    ctx->masked = 1;
+    ctx->sockaddr = c->sockaddr;
+    ctx->addr_text = c->addr_text;
+
+    c->sockaddr = &sa->sockaddr;
+    c->addr_text.data = text;
+    c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,
+                                     NGX_SOCKADDR_STRLEN, 0);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy)
+{
+    u_char  *p;
+    size_t   keep, len;
+
+    if (sa->sockaddr.sa_family == AF_INET) {
+        p = (u_char *) &sa->sockaddr_in.sin_addr;
+        len = 4;
+        keep = 3;
+
+#if (NGX_HAVE_INET6)
+    } else if (sa->sockaddr.sa_family == AF_INET6) {
+        p = (u_char *) &sa->sockaddr_in6.sin6_addr;
+        len = 16;
+        keep = IN6_IS_ADDR_V4MAPPED(&sa->sockaddr_in6.sin6_addr) ? 15 : 6;
+#endif
+
+    } else {
+        return;
+    }
+
+    if (policy == NGX_HTTP_SGTM_IP_NONE) {
+        keep = 0;
+    }
+
+    ngx_memzero(p + keep, len - keep);
+}
+
+
+void
+ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_connection_t  *c;
+
+    if (!ctx->masked) {
+        return;
+    }
+
+    c = ctx->request->connection;
+
+    c->sockaddr = ctx->sockaddr;
+    c->addr_text = ctx->addr_text;
+
+    ctx->masked = 0;
+}

@@ -1,0 +1,37 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * What of the visitor's address goes upstream and into logs.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_ADDRESS_H_INCLUDED_
+#define _NGX_HTTP_SGTM_ADDRESS_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/* whether the address may travel whole in spite of ctx->deny */
+ngx_uint_t ngx_http_sgtm_address_full(ngx_http_sgtm_ctx_t *ctx);
+
+/*
+ * The address as it goes upstream: whole, the first 24 bits (48 of IPv6), or
+ * empty.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_address_text(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+
+/*
+ * Gives the connection the masked address for the rest of the request, so
+ * that nginx logs no other.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_address_hide(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/* gives it back: called once the request has been logged */
+void ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_SGTM_ADDRESS_H_INCLUDED_ */

@@ -1,0 +1,354 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_answer.h"
+#include "ngx_http_sgtm_handler.h"
+#include "ngx_http_sgtm_log.h"
+#include "ngx_http_sgtm_setcookie.h"
+
+
+/* headers of the tagging server that do not reach the browser as they are */
+
+typedef enum {
+    NGX_HTTP_SGTM_OUT_NEVER = 0,       /* would act on the whole site */
+    NGX_HTTP_SGTM_OUT_CORS,            /* the gateway's own business */
+    NGX_HTTP_SGTM_OUT_CACHE,           /* hits are not cached */
+    NGX_HTTP_SGTM_OUT_COOKIE
+} ngx_http_sgtm_out_e;
+
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_uint_t   action;
+} ngx_http_sgtm_out_t;
+
+
+static ngx_int_t ngx_http_sgtm_answer_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_answer_upstream(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_answer_out(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_table_elt_t *h);
+static ngx_int_t ngx_http_sgtm_answer_cors(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_answer_debug(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+
+static ngx_http_sgtm_out_t  ngx_http_sgtm_outs[] = {
+
+    { ngx_string("set-cookie"), NGX_HTTP_SGTM_OUT_COOKIE },
+    { ngx_string("clear-site-data"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("strict-transport-security"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("cache-control"), NGX_HTTP_SGTM_OUT_CACHE },
+    { ngx_string("expires"), NGX_HTTP_SGTM_OUT_CACHE },
+    { ngx_string("pragma"), NGX_HTTP_SGTM_OUT_CACHE },
+    { ngx_string("access-control-allow-origin"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-credentials"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-methods"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-headers"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-max-age"), NGX_HTTP_SGTM_OUT_CORS },
+
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+void
+ngx_http_sgtm_answer_init(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_sgtm_answer_filter;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_answer(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t status)
+{
+    ngx_http_sgtm_log_strip(r, ctx);
+
+    ngx_http_finalize_request(r,
+                           ngx_http_sgtm_answer_text(r, status, ctx->reason));
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_answer_text(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_uint_t reason)
+{
+    ngx_str_t                  type;
+    const sgtm_reason_t       *text;
+    ngx_http_complex_value_t   cv;
+
+    static u_char     buf[NGX_HTTP_SGTM_REASON_N][96];
+    static ngx_str_t  plain = ngx_string("text/plain");
+
+    ngx_memzero(&cv, sizeof(ngx_http_complex_value_t));
+
+    if (status != NGX_HTTP_NO_CONTENT) {
+
+        /* one line each, made when it is first needed and never changed */
+
+        text = ngx_http_sgtm_reason(reason);
+
+        cv.value.data = buf[reason];
+        cv.value.len = text->text.len + 1;
+
+        if (buf[reason][0] == '\0') {
+            (void) ngx_snprintf(buf[reason], sizeof(buf[0]), "%V\n",
+                                (ngx_str_t *) &text->text);
+        }
+    }
+
+    type = plain;
+
+    return ngx_http_send_response(r, status, &type, &cv);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_answer_allow(ngx_http_request_t *r, ngx_str_t *methods)
+{
+    return ngx_http_sgtm_answer_header(r, "Allow", methods);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_answer_preflight(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    static struct {
+        const char  *name;
+        ngx_str_t    value;
+    } headers[] = {
+        { "Access-Control-Allow-Methods", ngx_string("GET, HEAD, POST") },
+        { "Access-Control-Allow-Headers",
+          ngx_string("Content-Type, X-Gtm-Server-Preview") },
+        { "Access-Control-Max-Age", ngx_string("7200") }
+    };
+
+    /* of the same origin nothing is asked but what may be done at all */
+
+    if (ctx->origin.len == 0) {
+        static ngx_str_t  methods = ngx_string("GET, HEAD, POST, OPTIONS");
+
+        if (ngx_http_sgtm_answer_allow(r, &methods) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_sgtm_answer(r, ctx, NGX_HTTP_NO_CONTENT);
+    }
+
+    for (i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        if (ngx_http_sgtm_answer_header(r, headers[i].name, &headers[i].value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return ngx_http_sgtm_answer(r, ctx, NGX_HTTP_NO_CONTENT);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_answer_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->lowcase_key = (u_char *) name;
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
+{
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    static ngx_str_t  no_store = ngx_string("no-store");
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_sgtm_get_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ctx->committed && !ctx->failed && r->upstream
+        && ngx_http_sgtm_answer_upstream(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->origin.len && ngx_http_sgtm_answer_cors(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if ((ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+         || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+        && ngx_http_sgtm_answer_header(r, "Cache-Control", &no_store)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->conf->debug && ngx_http_sgtm_answer_debug(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_answer_upstream(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash
+                && ngx_http_sgtm_answer_out(r, ctx, &h[i]) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    ctx->upstream_status = r->upstream->headers_in.status_n;
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+    {
+        ngx_http_sgtm_decide(ctx);
+
+        /* events are streamed to the page's script as they come */
+        r->upstream->buffering = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_table_elt_t *h)
+{
+    ngx_http_sgtm_out_t  *out;
+
+    for (out = ngx_http_sgtm_outs; out->name.len; out++) {
+        if (out->name.len == h->key.len
+            && ngx_strncasecmp(out->name.data, h->key.data, h->key.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (out->name.len == 0) {
+        return NGX_OK;
+    }
+
+    if (out->action == NGX_HTTP_SGTM_OUT_NEVER) {
+        h->hash = 0;
+        return NGX_OK;
+    }
+
+    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+        return NGX_OK;
+    }
+
+    switch (out->action) {
+
+    case NGX_HTTP_SGTM_OUT_COOKIE:
+        return ngx_http_sgtm_setcookie(r, ctx, h);
+
+    case NGX_HTTP_SGTM_OUT_CACHE:
+        if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+            || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+        {
+            h->hash = 0;
+        }
+
+        return NGX_OK;
+
+    default: /* NGX_HTTP_SGTM_OUT_CORS */
+        h->hash = 0;
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_answer_cors(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    static ngx_str_t  credentials = ngx_string("true");
+    static ngx_str_t  vary = ngx_string("Origin");
+
+    if (ngx_http_sgtm_answer_header(r, "Access-Control-Allow-Origin",
+                                    &ctx->origin)
+        != NGX_OK
+        || ngx_http_sgtm_answer_header(r, "Access-Control-Allow-Credentials",
+                                       &credentials)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_answer_header(r, "Vary", &vary);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_answer_debug(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    const sgtm_reason_t  *reason;
+
+    if (ctx->disposition != NGX_HTTP_SGTM_UNDECIDED
+        && ngx_http_sgtm_answer_header(r, "Sgtm-Disposition",
+                        &ngx_http_sgtm_disposition_labels[ctx->disposition])
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->reason == SGTM_REASON_NONE) {
+        return NGX_OK;
+    }
+
+    reason = ngx_http_sgtm_reason(ctx->reason);
+
+    return ngx_http_sgtm_answer_header(r, "Sgtm-Reason",
+                                       (ngx_str_t *) &reason->label);
+}

@@ -1,0 +1,223 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_address.h"
+#include "ngx_http_sgtm_commit.h"
+#include "ngx_http_sgtm_headers.h"
+#include "ngx_http_sgtm_log.h"
+
+
+static ngx_uint_t ngx_http_sgtm_commit_needed(sgtm_rewrite_t *rw,
+    const sgtm_ga4_t *hit);
+static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
+    sgtm_rewrite_t *rw);
+static ngx_int_t ngx_http_sgtm_commit_lines(ngx_http_request_t *r,
+    sgtm_rewrite_t *rw, ngx_str_t *body);
+static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
+    u_char *p, size_t size);
+
+
+ngx_int_t
+ngx_http_sgtm_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *body)
+{
+    if (!ngx_http_sgtm_address_full(ctx)
+        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_commit_needed(rw, hit)) {
+
+        if (ngx_http_sgtm_commit_args(r, rw) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (body && body->len
+            && ngx_http_sgtm_commit_lines(r, rw, body) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_sgtm_headers_commit(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->committed = 1;
+
+    return NGX_OK;
+}
+
+
+/* most hits have nothing to change: their bytes go on as they came */
+
+static ngx_uint_t
+ngx_http_sgtm_commit_needed(sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
+{
+    ngx_uint_t  i;
+
+    if (rw->npa || rw->fresh) {
+        return 1;
+    }
+
+    for (i = 0; i < rw->nset; i++) {
+        if (!rw->set[i].off) {
+            return 1;
+        }
+    }
+
+    return (hit->deny & rw->deny) != 0
+           || hit->touched
+           || (hit->nested && rw->deny);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw)
+{
+    size_t     size;
+    ngx_str_t  args;
+
+    size = sgtm_rewrite_size(rw, r->args.len);
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    args.data = ngx_http_sgtm_log_alloc(r, size);
+    if (args.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    args.len = sgtm_rewrite_query(rw, ngx_http_sgtm_str(&r->args), args.data);
+
+    ngx_http_sgtm_log_args(r, &args);
+
+    r->args = args;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    ngx_str_t *body)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_create_temp_buf(r->pool, body->len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last += sgtm_rewrite_body(rw, ngx_http_sgtm_str(body), b->start);
+
+    /* start stays pos: a retry of nginx's begins there again */
+
+    b->last_buf = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    r->request_body->bufs = cl;
+    r->headers_in.content_length_n = b->last - b->pos;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_commit_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    off_t         size;
+    u_char       *p;
+    size_t        len;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    ngx_str_null(body);
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    cl = r->request_body->bufs;
+
+    if (cl->next == NULL && !cl->buf->in_file) {
+        body->data = cl->buf->pos;
+        body->len = cl->buf->last - cl->buf->pos;
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for ( /* void */ ; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+    body->len = size;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        len = ngx_buf_size(b);
+
+        if (b->in_file) {
+            if (ngx_http_sgtm_read_buf(r, b, p, len) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+        } else {
+            ngx_memcpy(p, b->pos, len);
+        }
+
+        p += len;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the page cache still holds what this request has just written */
+
+static ngx_int_t
+ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b, u_char *p,
+    size_t size)
+{
+    off_t    offset;
+    ssize_t  n;
+
+    for (offset = b->file_pos; size; offset += n, p += n, size -= n) {
+
+        n = ngx_read_file(b->file, p, size, offset);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (n == 0) {
+            ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                          "request body file \"%V\" was truncated",
+                          &b->file->name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,337 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_address.h"
+#include "ngx_http_sgtm_commit.h"
+#include "ngx_http_sgtm_consent.h"
+#include "ngx_http_sgtm_gate.h"
+#include "ngx_http_sgtm_headers.h"
+
+
+static ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t reason);
+static ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t reason);
+static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
+    ngx_str_t *body);
+static void ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx,
+    sgtm_ga4_t *hit);
+static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw);
+static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
+    ngx_http_sgtm_set_t *set, sgtm_pair_t *pair);
+static void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
+static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *args, sgtm_ga4_t *hit);
+
+
+ngx_int_t
+ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    ngx_uint_t                 fresh;
+    sgtm_ga4_t                 hit;
+    sgtm_rewrite_t             rw;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    if (sgtm_ga4_parse(&hit, &conf->tables->params, &conf->hit_ids,
+                       ngx_http_sgtm_str(&r->args), ngx_http_sgtm_str(body))
+        != SGTM_OK)
+    {
+        return ngx_http_sgtm_gate_refuse(ctx, hit.reason);
+    }
+
+    ngx_http_sgtm_gate_note(ctx, &hit);
+
+    if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
+        && (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE))
+    {
+        return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    ngx_http_sgtm_gate_fresh(&rw, fresh);
+
+    if (ctx->deny & SGTM_DENY_AD_PERSONALIZATION) {
+        rw.npa = conf->tables->npa;
+    }
+
+    if (conf->set && ngx_http_sgtm_gate_set(r, ctx, &rw) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, body);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_str_t                  body;
+    ngx_uint_t                 fresh;
+    sgtm_ga4_t                 hit;
+    sgtm_rewrite_t             rw;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    ngx_str_null(&body);
+    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+
+    if (ctx->decoded.len) {
+
+        if (conf->encoded == NGX_HTTP_SGTM_ENCODED_REFUSE) {
+            return ngx_http_sgtm_gate_refuse(ctx, SGTM_REASON_ENCODED);
+        }
+
+        if (sgtm_ga4_parse(&hit, &conf->tables->params, &conf->hit_ids,
+                           ngx_http_sgtm_str(&ctx->decoded),
+                           ngx_http_sgtm_str(&body))
+            != SGTM_OK)
+        {
+            return ngx_http_sgtm_gate_refuse(ctx, hit.reason);
+        }
+
+        ngx_http_sgtm_gate_note(ctx, &hit);
+    }
+
+    if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->deny & SGTM_DENY_ANY) {
+        return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
+    }
+
+    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
+    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+
+    return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_pass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t                 fresh, npa;
+    sgtm_ga4_t                 hit;
+    sgtm_rewrite_t             rw;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    npa = ngx_http_sgtm_gate_signals(ctx, &r->args, &hit);
+
+    if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_USER_DATA
+        && (ctx->deny & SGTM_DENY_AD_USER_DATA))
+    {
+        return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    ngx_http_sgtm_gate_fresh(&rw, fresh);
+
+    /* setting and removing parameters is for hits */
+
+    rw.matrix = 1;
+    rw.npa = npa && (ctx->deny & SGTM_DENY_AD_PERSONALIZATION)
+             && conf->tables->npa;
+
+    return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_preview(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    sgtm_ga4_t      hit;
+    sgtm_rewrite_t  rw;
+
+    ctx->deny = 0;
+
+    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
+    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+
+    return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason)
+{
+    ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+    ctx->reason = reason;
+
+    return (reason == SGTM_REASON_FOREIGN_TAG_ID) ? NGX_HTTP_FORBIDDEN
+                                                  : NGX_HTTP_BAD_REQUEST;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason)
+{
+    ctx->disposition = NGX_HTTP_SGTM_DENIED;
+    ctx->reason = reason;
+
+    return NGX_HTTP_NO_CONTENT;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *body)
+{
+    rw->names = &ctx->conf->tables->params;
+    rw->deny = ctx->deny;
+
+    if (ngx_http_sgtm_commit(r, ctx, rw, hit, body) != NGX_OK) {
+        ctx->disposition = NGX_HTTP_SGTM_FAILED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx, sgtm_ga4_t *hit)
+{
+    ctx->event.len = hit->event.len;
+    ctx->event.data = hit->event.data;
+    ctx->events = hit->events;
+    ctx->over = hit->over;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_rewrite_t *rw)
+{
+    ngx_uint_t            i;
+    ngx_http_sgtm_set_t  *set;
+
+    rw->nset = ctx->conf->set->nelts;
+
+    rw->set = ngx_palloc(r->pool, rw->nset * sizeof(sgtm_pair_t));
+    if (rw->set == NULL) {
+        return NGX_ERROR;
+    }
+
+    set = ctx->conf->set->elts;
+
+    for (i = 0; i < rw->nset; i++) {
+        if (ngx_http_sgtm_gate_value(r, &set[i], &rw->set[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_value(ngx_http_request_t *r, ngx_http_sgtm_set_t *set,
+    sgtm_pair_t *pair)
+{
+    size_t     len;
+    ngx_str_t  value;
+
+    if (ngx_http_complex_value(r, &set->value, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    pair->key = *ngx_http_sgtm_str(&set->name);
+    pair->value = *ngx_http_sgtm_str(&value);
+    pair->off = (value.len == 0);
+
+    len = sgtm_args_encode(NULL, &pair->value);
+
+    if (len == value.len) {
+        return NGX_OK;
+    }
+
+    pair->value.data = ngx_pnalloc(r->pool, len);
+    if (pair->value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    pair->value.len = sgtm_args_encode(pair->value.data,
+                                       ngx_http_sgtm_str(&value));
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh)
+{
+    ngx_memzero(rw, sizeof(sgtm_rewrite_t));
+
+    if (fresh) {
+        rw->fresh = 1;
+        rw->seed = ((uint64_t) ngx_random() << 32) ^ (uint64_t) ngx_random();
+    }
+}
+
+
+/*
+ * The consent that another request's query carries, as hits do; whether it has
+ * an "npa".
+ */
+
+static ngx_uint_t
+ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx, ngx_str_t *args,
+    sgtm_ga4_t *hit)
+{
+    ngx_uint_t          npa;
+    sgtm_arg_t          arg;
+    sgtm_args_t         a;
+    sgtm_consent_t      one;
+    const sgtm_rule_t  *rule;
+
+    npa = 0;
+    ngx_memzero(hit, sizeof(sgtm_ga4_t));
+
+    sgtm_args_init(&a, ngx_http_sgtm_str(args));
+
+    while (sgtm_args_next(&a, &arg)) {
+
+        hit->nested |= arg.nested;
+
+        rule = sgtm_args_rule(&ctx->conf->tables->params, &arg);
+
+        if (rule == NULL) {
+            continue;
+        }
+
+        hit->deny |= rule->deny;
+
+        if (rule->key == SGTM_KEY_GCS) {
+            (void) sgtm_consent_gcs(&arg.value, &one);
+            sgtm_consent_strictest(&hit->gcs, &one);
+
+        } else if (rule->key == SGTM_KEY_GCD) {
+            (void) sgtm_consent_gcd(&arg.value, &one);
+            sgtm_consent_strictest(&hit->gcd, &one);
+
+        } else if (rule->key == SGTM_KEY_NPA) {
+            npa = 1;
+        }
+    }
+
+    return npa;
+}

@@ -1,0 +1,38 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The gate: what is done with a request between its arrival and proxy_pass.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_GATE_H_INCLUDED_
+#define _NGX_HTTP_SGTM_GATE_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/*
+ * Each returns NGX_DECLINED: the request is committed, nginx may send it on;
+ * or the status to answer with, ctx->disposition and ctx->reason being set.
+ */
+
+/* a GA4 hit with its body: parse, consent, redact, set and remove, commit */
+ngx_int_t ngx_http_sgtm_gate_run(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *body);
+
+/* a hit whose content can't be redacted: it goes whole or not at all */
+ngx_int_t ngx_http_sgtm_gate_opaque(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/* what is no hit: consent by its query, the same matrix, body left alone */
+ngx_int_t ngx_http_sgtm_gate_pass(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/* preview and debug traffic: arguments and body unaltered */
+ngx_int_t ngx_http_sgtm_gate_preview(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_SGTM_GATE_H_INCLUDED_ */

@@ -1,0 +1,448 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_fallback.h"
+#include "../ops/ngx_http_sgtm_counters.h"
+#include "../page/ngx_http_sgtm_script.h"
+#include "../tenant/ngx_http_sgtm_zone.h"
+#include "ngx_http_sgtm_address.h"
+#include "ngx_http_sgtm_answer.h"
+#include "ngx_http_sgtm_commit.h"
+#include "ngx_http_sgtm_gate.h"
+#include "ngx_http_sgtm_handler.h"
+#include "ngx_http_sgtm_headers.h"
+#include "ngx_http_sgtm_log.h"
+#include "ngx_http_sgtm_origin.h"
+#include "ngx_http_sgtm_route.h"
+
+
+static ngx_int_t ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_precontent_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_start(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_read_hit(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_http_sgtm_ctx_t *ngx_http_sgtm_create_ctx(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_refuse(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason, ngx_uint_t status);
+static void ngx_http_sgtm_end(void *data);
+static void ngx_http_sgtm_cleanup(void *data);
+
+
+ngx_int_t
+ngx_http_sgtm_handler_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_sgtm_preaccess_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_sgtm_precontent_handler;
+
+    return NGX_OK;
+}
+
+
+/* before the body is read: what can be refused by its head */
+
+static ngx_int_t
+ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    uint64_t                   now;
+    ngx_http_sgtm_ctx_t       *ctx;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    if (!conf->enable || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    /* an internal redirect within the gateway is not another request */
+
+    if (ngx_http_sgtm_get_ctx(r)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "sgtm preaccess handler");
+
+    now = ngx_http_sgtm_now();
+
+    ctx = ngx_http_sgtm_create_ctx(r, conf);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_sgtm_log_init(r);
+
+    if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_sgtm_route(r, ctx);
+    ngx_http_sgtm_headers_scan(r, ctx);
+
+    rc = ngx_http_sgtm_check(r, ctx);
+
+    ctx->gate_time = ngx_http_sgtm_now() - now;
+
+    return rc;
+}
+
+
+/* after realip and access control, with the body */
+
+static ngx_int_t
+ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
+{
+    ngx_http_sgtm_ctx_t       *ctx;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    if (!conf->enable || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_sgtm_get_ctx(r);
+
+    if (ngx_http_sgtm_fallback_uri(r, conf)) {
+        r->content_handler = ngx_http_sgtm_fallback_handler;
+        return NGX_DECLINED;
+    }
+
+    if (ctx == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (!ctx->started) {
+        ctx->started = 1;
+        return ngx_http_sgtm_start(r, ctx);
+    }
+
+    /* once more, now that the body has been read */
+
+    return (ctx->status == NGX_DONE) ? NGX_DONE : ngx_http_sgtm_finish(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    uint64_t   now;
+    ngx_str_t  body;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "sgtm precontent handler, route: %d", ctx->route);
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT) {
+        r->content_handler = ngx_http_sgtm_script_handler;
+        ctx->status = NGX_DECLINED;
+        return NGX_DECLINED;
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT && !ctx->preview
+        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    {
+        return ngx_http_sgtm_read_hit(r, ctx);
+    }
+
+    now = ngx_http_sgtm_now();
+
+    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+        ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
+
+    } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT) {
+        ngx_str_null(&body);
+        ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
+
+    } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
+        ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
+
+    } else {
+        ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
+    }
+
+    ctx->gate_time += ngx_http_sgtm_now() - now;
+
+    return ngx_http_sgtm_finish(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_read_hit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    ctx->status = NGX_DONE;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_sgtm_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+        ctx->reason = (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE)
+                      ? NGX_HTTP_SGTM_REASON_TOO_LARGE
+                      : NGX_HTTP_SGTM_REASON_INTERNAL;
+        return rc;
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_sgtm_body_handler(ngx_http_request_t *r)
+{
+    uint64_t              now;
+    ngx_str_t             body;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_sgtm_get_ctx(r);
+
+    now = ngx_http_sgtm_now();
+
+    /* the length of a chunked body is known only now */
+
+    if (r->headers_in.content_length_n > (off_t) ctx->conf->max_body) {
+        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
+        ctx->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+
+    } else if (ngx_http_sgtm_commit_body(r, &body) != NGX_OK) {
+        ctx->disposition = NGX_HTTP_SGTM_FAILED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+        ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    } else {
+        ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
+    }
+
+    ctx->gate_time += ngx_http_sgtm_now() - now;
+
+    r->preserve_body = 1;
+
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+}
+
+
+/* on to proxy_pass, or the gate's own answer */
+
+static ngx_int_t
+ngx_http_sgtm_finish(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    if (ctx->status == NGX_DECLINED) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_sgtm_answer(r, ctx, ctx->status);
+}
+
+
+ngx_http_sgtm_ctx_t *
+ngx_http_sgtm_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t   *cln;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    /* an internal redirect has cleared the contexts of all modules */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_sgtm_cleanup) {
+            ctx = cln->data;
+            ngx_http_set_ctx(r, ctx, ngx_http_sgtm_module);
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_sgtm_ctx_t *
+ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_pool_cleanup_t   *pcln;
+    ngx_http_cleanup_t   *cln;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    pcln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sgtm_ctx_t));
+    if (pcln == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = pcln->data;
+
+    ngx_memzero(ctx, sizeof(ngx_http_sgtm_ctx_t));
+
+    ctx->request = r;
+    ctx->conf = conf;
+    ctx->tenant = conf->fixed_tenant;
+
+    pcln->handler = ngx_http_sgtm_cleanup;
+
+    cln->handler = ngx_http_sgtm_end;
+    cln->data = ctx;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_sgtm_module);
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_set_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_str_t                   id;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    if (ctx->tenant) {
+        return NGX_OK;
+    }
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
+
+    ctx->tenant = smcf->other;
+
+    if (ngx_http_complex_value(r, ctx->conf->tenant, &id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->tenant = ngx_http_sgtm_tenant_find(smcf, &id);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_str_t                  allow;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    if (ngx_http_sgtm_route_method(r, ctx, &allow) != NGX_OK) {
+
+        if (ngx_http_sgtm_answer_allow(r, &allow) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_METHOD,
+                                    NGX_HTTP_NOT_ALLOWED);
+    }
+
+    if (r->headers_in.content_length_n > (off_t) conf->max_body) {
+        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
+                                    NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
+    }
+
+    if (ngx_http_sgtm_origin(r, ctx) != NGX_OK) {
+        ngx_str_null(&ctx->origin);
+
+        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_ORIGIN,
+                                    NGX_HTTP_FORBIDDEN);
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_CORS) {
+        return ngx_http_sgtm_answer_preflight(r, ctx);
+    }
+
+    if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
+        && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW
+        && ngx_http_sgtm_route_ids(r, ctx) != NGX_OK)
+    {
+        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_FOREIGN_ID,
+                                    NGX_HTTP_FORBIDDEN);
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_PASS && !conf->passthrough
+        && !ctx->preview)
+    {
+        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_PATH,
+                                    NGX_HTTP_NOT_FOUND);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_refuse(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t reason, ngx_uint_t status)
+{
+    ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+    ctx->reason = reason;
+
+    return ngx_http_sgtm_answer(r, ctx, status);
+}
+
+
+/* the request has ended, whatever became of the client; it is not logged yet */
+
+static void
+ngx_http_sgtm_end(void *data)
+{
+    ngx_http_sgtm_ctx_t *ctx = data;
+
+    if (ctx->tenant == NULL) {
+        return;
+    }
+
+    ngx_http_sgtm_count(ctx);
+
+    /*
+     * what was not committed still is as it came, and a query that the gate
+     * can't read went upstream so: neither is for a log
+     */
+
+    if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
+        ngx_http_sgtm_log_strip(ctx->request, ctx);
+    }
+}
+
+
+static void
+ngx_http_sgtm_cleanup(void *data)
+{
+    ngx_http_sgtm_address_restore(data);
+}

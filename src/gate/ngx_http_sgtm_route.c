@@ -1,0 +1,348 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_route.h"
+
+
+#define NGX_HTTP_SGTM_READ   (NGX_HTTP_GET|NGX_HTTP_HEAD)
+#define NGX_HTTP_SGTM_SEND   (NGX_HTTP_GET|NGX_HTTP_POST)
+#define NGX_HTTP_SGTM_ANY    (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST)
+
+/* the shortest hit is longer */
+#define NGX_HTTP_SGTM_ENCODED_MIN  40
+
+
+typedef enum {
+    NGX_HTTP_SGTM_PATH_IS = 0,
+    NGX_HTTP_SGTM_PATH_BEGINS,
+    NGX_HTTP_SGTM_PATH_ENDS,           /* is it, or ends in "/" and it */
+    NGX_HTTP_SGTM_PATH_HOLDS           /* begins with it, or holds "/" and it */
+} ngx_http_sgtm_path_e;
+
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_uint_t   match;                /* ngx_http_sgtm_path_e */
+    ngx_uint_t   route;                /* ngx_http_sgtm_route_e */
+} ngx_http_sgtm_path_t;
+
+
+typedef struct {
+    ngx_uint_t   methods;
+    ngx_str_t    allow;
+} ngx_http_sgtm_methods_t;
+
+
+static ngx_uint_t ngx_http_sgtm_route_path(ngx_str_t *path);
+static ngx_uint_t ngx_http_sgtm_route_encoded(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+
+/* the first that fits */
+
+static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
+
+    { ngx_string("g/collect"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_HIT },
+
+    { ngx_string("ag/g/c"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_HIT },
+
+    { ngx_string("mp/collect"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_OPAQUE },
+
+    { ngx_string("debug/mp/collect"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_OPAQUE },
+
+    { ngx_string("gtm.js"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_TAG },
+
+    { ngx_string("gtag/js"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_TAG },
+
+    { ngx_string("gtag/destination"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_TAG },
+
+    { ngx_string("ns.html"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_TAG },
+
+    { ngx_string("d/ccm/form-data/"), NGX_HTTP_SGTM_PATH_BEGINS,
+      NGX_HTTP_SGTM_ROUTE_USER_DATA },
+
+    { ngx_string("healthy"), NGX_HTTP_SGTM_PATH_ENDS,
+      NGX_HTTP_SGTM_ROUTE_HEALTH },
+
+    { ngx_string("healthz"), NGX_HTTP_SGTM_PATH_ENDS,
+      NGX_HTTP_SGTM_ROUTE_HEALTH },
+
+    { ngx_string("gtm"), NGX_HTTP_SGTM_PATH_ENDS,
+      NGX_HTTP_SGTM_ROUTE_PREVIEW },
+
+    { ngx_string("gtm/"), NGX_HTTP_SGTM_PATH_HOLDS,
+      NGX_HTTP_SGTM_ROUTE_PREVIEW },
+
+    { ngx_null_string, 0, 0 }
+};
+
+
+/* by ngx_http_sgtm_route_e */
+
+static ngx_http_sgtm_methods_t  ngx_http_sgtm_methods[] = {
+    { NGX_HTTP_SGTM_ANY, ngx_string("GET, HEAD, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_SEND, ngx_string("GET, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_SEND, ngx_string("GET, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
+    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
+    { NGX_HTTP_SGTM_SEND, ngx_string("GET, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_ANY, ngx_string("GET, HEAD, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
+    { NGX_HTTP_OPTIONS, ngx_string("GET, HEAD, POST, OPTIONS") }
+};
+
+
+void
+ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    size_t                     skip;
+    ngx_uint_t                 route;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    skip = ngx_min(conf->prefix.len, r->uri.len);
+
+    while (skip < r->uri.len && r->uri.data[skip] == '/') {
+        skip++;
+    }
+
+    ctx->path.data = r->uri.data + skip;
+    ctx->path.len = r->uri.len - skip;
+
+    if (r->method == NGX_HTTP_OPTIONS) {
+        ctx->route = NGX_HTTP_SGTM_ROUTE_CORS;
+        return;
+    }
+
+    if (ctx->path.len == conf->script_name.len
+        && ngx_memcmp(ctx->path.data, conf->script_name.data, ctx->path.len)
+           == 0)
+    {
+        ctx->route = NGX_HTTP_SGTM_ROUTE_SCRIPT;
+        return;
+    }
+
+    route = ngx_http_sgtm_route_path(&ctx->path);
+
+    /*
+     * operators and Google's tag gateway choose paths freely, so the query
+     * tells a hit as well
+     */
+
+    if (route == NGX_HTTP_SGTM_ROUTE_PASS
+        && (r->method & NGX_HTTP_SGTM_SEND)
+        && sgtm_ga4_is_hit(&conf->tables->params, ngx_http_sgtm_str(&r->args)))
+    {
+        route = NGX_HTTP_SGTM_ROUTE_HIT;
+    }
+
+    if ((route == NGX_HTTP_SGTM_ROUTE_PASS || route == NGX_HTTP_SGTM_ROUTE_HIT)
+        && ngx_http_sgtm_route_encoded(r, ctx))
+    {
+        route = NGX_HTTP_SGTM_ROUTE_OPAQUE;
+    }
+
+    ctx->route = route;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_route_path(ngx_str_t *path)
+{
+    u_char                *p, *last;
+    ngx_http_sgtm_path_t  *known;
+
+    last = path->data + path->len;
+
+    for (known = ngx_http_sgtm_paths; known->name.len; known++) {
+
+        if (path->len < known->name.len) {
+            continue;
+        }
+
+        if (known->match == NGX_HTTP_SGTM_PATH_IS
+            && path->len != known->name.len)
+        {
+            continue;
+        }
+
+        if (known->match == NGX_HTTP_SGTM_PATH_ENDS) {
+            p = last - known->name.len;
+
+            if (p > path->data && p[-1] != '/') {
+                continue;
+            }
+
+        } else {
+            p = path->data;
+        }
+
+        if (ngx_memcmp(p, known->name.data, known->name.len) == 0) {
+            return known->route;
+        }
+
+        if (known->match != NGX_HTTP_SGTM_PATH_HOLDS) {
+            continue;
+        }
+
+        for (p++; p + known->name.len <= last; p++) {
+            if (p[-1] == '/'
+                && ngx_memcmp(p, known->name.data, known->name.len) == 0)
+            {
+                return known->route;
+            }
+        }
+    }
+
+    return NGX_HTTP_SGTM_ROUTE_PASS;
+}
+
+
+/* a hit whose query is one base64 value hides what the gate must read */
+
+static ngx_uint_t
+ngx_http_sgtm_route_encoded(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char  *buf;
+
+    /* of two arguments or more none is the whole: most hits end here */
+
+    if (r->args.len < NGX_HTTP_SGTM_ENCODED_MIN
+        || ngx_strlchr(r->args.data, r->args.data + r->args.len, '&'))
+    {
+        return 0;
+    }
+
+    buf = ngx_pnalloc(r->pool, r->args.len);
+    if (buf == NULL) {
+        return 1;
+    }
+
+    return sgtm_ga4_encoded(ngx_http_sgtm_str(&r->args), buf,
+                            ngx_http_sgtm_str(&ctx->decoded))
+           == SGTM_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_route_method(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *allow)
+{
+    *allow = ngx_http_sgtm_methods[ctx->route].allow;
+
+    return (r->method & ngx_http_sgtm_methods[ctx->route].methods)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    sgtm_str_t                 id;
+    sgtm_arg_t                 arg;
+    sgtm_args_t                args;
+    const sgtm_rule_t         *rule;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    u_char  buf[SGTM_MAX_KEY];
+
+    conf = ctx->conf;
+
+    /* a script without an id is nobody's */
+
+    if (r->args.len == 0) {
+        return (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG) ? NGX_DECLINED : NGX_OK;
+    }
+
+    id.len = 0;
+
+    sgtm_args_init(&args, ngx_http_sgtm_str(&r->args));
+
+    while (sgtm_args_next(&args, &arg)) {
+
+        rule = sgtm_args_rule(&conf->tables->params, &arg);
+
+        if (rule == NULL
+            || (rule->key != SGTM_KEY_ID
+                && rule->key != SGTM_KEY_MEASUREMENT_ID))
+        {
+            continue;
+        }
+
+        id.data = buf;
+        id.len = sgtm_args_decode(buf, sizeof(buf), &arg.value);
+
+        /*
+         * on an unknown path only what looks like an id of Google's asks for
+         * a script
+         */
+
+        if (ctx->route == NGX_HTTP_SGTM_ROUTE_PASS && !sgtm_ga4_tag_id(&id)) {
+            continue;
+        }
+
+        if (!sgtm_ids_has(&conf->script_ids, &id)) {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG && id.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_route_uri(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    u_char     *p;
+    size_t      len;
+    uintptr_t   escape;
+
+    escape = 2 * ngx_escape_uri(NULL, ctx->path.data, ctx->path.len,
+                                NGX_ESCAPE_URI);
+
+    len = 1 + ctx->path.len + escape + 1 + r->args.len;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+
+    *p++ = '/';
+
+    if (escape) {
+        p = (u_char *) ngx_escape_uri(p, ctx->path.data, ctx->path.len,
+                                      NGX_ESCAPE_URI);
+
+    } else {
+        p = ngx_cpymem(p, ctx->path.data, ctx->path.len);
+    }
+
+    if (r->args.len) {
+        *p++ = '?';
+        p = ngx_cpymem(p, r->args.data, r->args.len);
+    }
+
+    value->len = p - value->data;
+
+    return NGX_OK;
+}

@@ -1,0 +1,271 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The types that the rooms of the module share.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_H_INCLUDED_
+#define _NGX_HTTP_SGTM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "hit/sgtm_hit.h"
+#include "hit/sgtm_consent.h"
+#include "hit/sgtm_ga4.h"
+#include "hit/sgtm_names.h"
+#include "hit/sgtm_redact.h"
+
+
+/* sgtm_str_t has the layout of ngx_str_t */
+#define ngx_http_sgtm_str(s)  ((sgtm_str_t *) (s))
+
+
+#define NGX_HTTP_SGTM_TIER_ENTERPRISE    0
+#define NGX_HTTP_SGTM_TIER_PROFESSIONAL  1
+#define NGX_HTTP_SGTM_TIER_STARTER       2
+
+#define NGX_HTTP_SGTM_FALLBACK_OFF       0
+#define NGX_HTTP_SGTM_FALLBACK_CLIENT    1
+
+#define NGX_HTTP_SGTM_CONSENT_OFF        0
+#define NGX_HTTP_SGTM_CONSENT_BASIC      1
+#define NGX_HTTP_SGTM_CONSENT_ADVANCED   2
+
+#define NGX_HTTP_SGTM_CONFLICT_FIRST     0
+#define NGX_HTTP_SGTM_CONFLICT_STRICTEST 1
+
+#define NGX_HTTP_SGTM_IP_FULL            0
+#define NGX_HTTP_SGTM_IP_MASKED          1
+#define NGX_HTTP_SGTM_IP_NONE            2
+
+#define NGX_HTTP_SGTM_ENCODED_REFUSE     0
+#define NGX_HTTP_SGTM_ENCODED_PASS       1
+
+
+/* what a request below the prefix is */
+
+typedef enum {
+    NGX_HTTP_SGTM_ROUTE_PASS = 0,      /* anything that has no other name */
+    NGX_HTTP_SGTM_ROUTE_HIT,
+    NGX_HTTP_SGTM_ROUTE_OPAQUE,        /* a hit that the gate can't read */
+    NGX_HTTP_SGTM_ROUTE_TAG,           /* one of Google's scripts */
+    NGX_HTTP_SGTM_ROUTE_SCRIPT,        /* our own */
+    NGX_HTTP_SGTM_ROUTE_USER_DATA,     /* form data of enhanced conversions */
+    NGX_HTTP_SGTM_ROUTE_PREVIEW,
+    NGX_HTTP_SGTM_ROUTE_HEALTH,
+    NGX_HTTP_SGTM_ROUTE_CORS,
+    NGX_HTTP_SGTM_ROUTE_N
+} ngx_http_sgtm_route_e;
+
+
+/* what became of a hit */
+
+typedef enum {
+    NGX_HTTP_SGTM_UNDECIDED = 0,
+    NGX_HTTP_SGTM_FORWARDED,
+    NGX_HTTP_SGTM_QUEUED,
+    NGX_HTTP_SGTM_DENIED,
+    NGX_HTTP_SGTM_DUPLICATE,
+    NGX_HTTP_SGTM_LIMITED,
+    NGX_HTTP_SGTM_FILTERED,
+    NGX_HTTP_SGTM_REFUSED,
+    NGX_HTTP_SGTM_FAILED,
+    NGX_HTTP_SGTM_DISPOSITION_N
+} ngx_http_sgtm_disposition_e;
+
+
+/* reasons of the gate; those of the hit itself are sgtm_reason_e, below them */
+
+typedef enum {
+    NGX_HTTP_SGTM_REASON_METHOD = SGTM_REASON_HIT_LAST,
+    NGX_HTTP_SGTM_REASON_TOO_LARGE,
+    NGX_HTTP_SGTM_REASON_ORIGIN,
+    NGX_HTTP_SGTM_REASON_FOREIGN_ID,
+    NGX_HTTP_SGTM_REASON_PATH,
+    NGX_HTTP_SGTM_REASON_CONSENT,
+    NGX_HTTP_SGTM_REASON_OPAQUE,
+    NGX_HTTP_SGTM_REASON_UNREACHABLE,
+    NGX_HTTP_SGTM_REASON_TIMEOUT,
+    NGX_HTTP_SGTM_REASON_UPSTREAM_4XX,
+    NGX_HTTP_SGTM_REASON_UPSTREAM_5XX,
+    NGX_HTTP_SGTM_REASON_ABORTED,
+    NGX_HTTP_SGTM_REASON_INTERNAL,
+    NGX_HTTP_SGTM_REASON_N
+} ngx_http_sgtm_reason_e;
+
+
+typedef struct ngx_http_sgtm_counters_s  ngx_http_sgtm_counters_t;
+typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
+
+
+/* a tenant that the configuration names */
+
+typedef struct {
+    ngx_str_node_t             node;   /* node.str is the id */
+    ngx_http_sgtm_counters_t  *counters;   /* in the zone */
+} ngx_http_sgtm_tenant_t;
+
+
+typedef struct {
+    ngx_shm_zone_t            *zone;
+    ngx_str_t                  zone_name;
+    size_t                     zone_size;
+
+    ngx_rbtree_t               tenants;    /* of ngx_http_sgtm_tenant_t */
+    ngx_rbtree_node_t          sentinel;
+    ngx_http_sgtm_tenant_t    *other;
+
+    ngx_array_t                tables;     /* of ngx_http_sgtm_tables_t * */
+
+    unsigned                   gateways:1;
+    unsigned                   warned:1;   /* of tier enterprise, no spool */
+} ngx_http_sgtm_main_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_SGTM_SOURCE_GCD = 0,
+    NGX_HTTP_SGTM_SOURCE_GCS,
+    NGX_HTTP_SGTM_SOURCE_VALUE
+} ngx_http_sgtm_source_e;
+
+
+typedef struct {
+    ngx_uint_t                 type;       /* ngx_http_sgtm_source_e */
+    ngx_http_complex_value_t  *value;      /* of SOURCE_VALUE */
+} ngx_http_sgtm_source_t;
+
+
+/* one name of an sgtm_redact directive */
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_uint_t                 deny;       /* one SGTM_DENY_* bit */
+    unsigned                   cookie:1;
+    unsigned                   keep:1;     /* "-name": no longer dropped */
+} ngx_http_sgtm_redact_t;
+
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_http_complex_value_t   value;
+} ngx_http_sgtm_set_t;
+
+
+/* "https://a.example:8443", "a.example" or "*.a.example" */
+
+typedef struct {
+    ngx_str_t                  scheme;     /* empty: any */
+    ngx_str_t                  host;       /* with its port, if given */
+    unsigned                   wildcard:1; /* host begins with "." then */
+} ngx_http_sgtm_origin_t;
+
+
+/*
+ * What follows from sgtm_redact, sgtm_set_param, sgtm_remove_param,
+ * sgtm_cookies and sgtm_pass_header: made once for all the locations that
+ * inherit the same lists.
+ */
+
+typedef struct {
+    ngx_array_t               *redact;
+    ngx_array_t               *set;
+    ngx_array_t               *remove;
+    ngx_array_t               *cookies;
+    ngx_array_t               *headers;
+
+    sgtm_names_t               params;
+    sgtm_names_t               cookie_names;
+    ngx_hash_t                 header_names;
+    unsigned                   npa:1;      /* force npa=1 when denied */
+} ngx_http_sgtm_tables_t;
+
+
+typedef struct {
+    ngx_flag_t                 enable;
+    ngx_http_complex_value_t  *tenant;
+    ngx_str_t                  endpoint;
+    ngx_array_t               *containers;     /* of ngx_str_t */
+    ngx_array_t               *tag_ids;        /* of ngx_str_t */
+    ngx_uint_t                 tier;
+    ngx_uint_t                 fallback;
+    ngx_uint_t                 consent_mode;
+    ngx_array_t               *consent_sources;
+    ngx_flag_t                 consent_gpc;
+    ngx_uint_t                 consent_conflict;
+    sgtm_consent_t            *consent_default;
+    ngx_uint_t                 client_ip;
+    ngx_array_t               *redact;         /* of ngx_http_sgtm_redact_t */
+    ngx_array_t               *cookies;        /* of ngx_str_t */
+    ngx_array_t               *pass_headers;   /* of ngx_str_t */
+    ngx_array_t               *origins;        /* of ngx_http_sgtm_origin_t */
+    ngx_array_t               *set;            /* of ngx_http_sgtm_set_t */
+    ngx_array_t               *remove;         /* of ngx_str_t */
+    ngx_flag_t                 passthrough;
+    size_t                     max_body;
+    ngx_uint_t                 encoded;
+    ngx_str_t                  script_name;
+    ngx_flag_t                 debug;
+
+    /* made by the merge of a gateway */
+
+    ngx_str_t                  prefix;         /* the location's name */
+    ngx_str_t                  fallback_uri;
+    ngx_http_sgtm_tenant_t    *fixed_tenant;   /* NULL: from the variable */
+    ngx_http_sgtm_tables_t    *tables;
+    sgtm_ids_t                 hit_ids;        /* may send hits */
+    sgtm_ids_t                 script_ids;     /* may be served */
+    ngx_http_sgtm_script_t    *script;
+} ngx_http_sgtm_loc_conf_t;
+
+
+/* one request below a gateway's prefix; lives as long as the request's pool */
+
+typedef struct {
+    ngx_http_request_t        *request;
+    ngx_http_sgtm_loc_conf_t  *conf;
+    ngx_http_sgtm_tenant_t    *tenant;
+
+    ngx_str_t                  path;       /* below the prefix, normalised */
+    ngx_str_t                  event;      /* of the hit's first event */
+    ngx_str_t                  origin;     /* an allowed one to be echoed */
+    ngx_str_t                  decoded;    /* a query that came in base64 */
+
+    /* what nginx had, to be put back */
+
+    struct sockaddr           *sockaddr;
+    ngx_str_t                  addr_text;
+
+    sgtm_consent_t             consent;
+    ngx_uint_t                 deny;       /* SGTM_DENY_* in force */
+
+    ngx_int_t                  status;     /* of the gate, once it has run */
+    ngx_uint_t                 upstream_status;
+    ngx_uint_t                 headers;    /* how many the list lets pass */
+    uint64_t                   gate_time;  /* nanoseconds */
+
+    uint16_t                   events;
+    uint16_t                   over;       /* SGTM_OVER_* */
+    uint8_t                    reason;     /* ngx_http_sgtm_reason_e */
+    uint8_t                    route;      /* ngx_http_sgtm_route_e */
+    uint8_t                    disposition;
+
+    unsigned                   started:1;  /* PRECONTENT has begun */
+    unsigned                   masked:1;   /* the connection's address is */
+    unsigned                   preview:1;
+    unsigned                   gpc:1;      /* Sec-GPC: 1 */
+    unsigned                   committed:1;
+    unsigned                   failed:1;   /* the fallback answers */
+    unsigned                   consent_read:1;
+    unsigned                   consent_absent:1;
+} ngx_http_sgtm_ctx_t;
+
+
+extern ngx_module_t  ngx_http_sgtm_module;
+
+
+#endif /* _NGX_HTTP_SGTM_H_INCLUDED_ */

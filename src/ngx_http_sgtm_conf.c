@@ -1,0 +1,560 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "ngx_http_sgtm.h"
+#include "ngx_http_sgtm_conf.h"
+#include "tenant/ngx_http_sgtm_zone.h"
+
+
+static ngx_int_t ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_sgtm_origin_t *origin);
+static ngx_int_t ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host);
+static ngx_int_t ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed);
+
+
+ngx_conf_enum_t  ngx_http_sgtm_tiers[] = {
+    { ngx_string("enterprise"), NGX_HTTP_SGTM_TIER_ENTERPRISE },
+    { ngx_string("professional"), NGX_HTTP_SGTM_TIER_PROFESSIONAL },
+    { ngx_string("starter"), NGX_HTTP_SGTM_TIER_STARTER },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_fallbacks[] = {
+    { ngx_string("client"), NGX_HTTP_SGTM_FALLBACK_CLIENT },
+    { ngx_string("off"), NGX_HTTP_SGTM_FALLBACK_OFF },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_consent_modes[] = {
+    { ngx_string("off"), NGX_HTTP_SGTM_CONSENT_OFF },
+    { ngx_string("basic"), NGX_HTTP_SGTM_CONSENT_BASIC },
+    { ngx_string("advanced"), NGX_HTTP_SGTM_CONSENT_ADVANCED },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_consent_conflicts[] = {
+    { ngx_string("first"), NGX_HTTP_SGTM_CONFLICT_FIRST },
+    { ngx_string("strictest"), NGX_HTTP_SGTM_CONFLICT_STRICTEST },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_client_ips[] = {
+    { ngx_string("full"), NGX_HTTP_SGTM_IP_FULL },
+    { ngx_string("masked"), NGX_HTTP_SGTM_IP_MASKED },
+    { ngx_string("none"), NGX_HTTP_SGTM_IP_NONE },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_encodeds[] = {
+    { ngx_string("refuse"), NGX_HTTP_SGTM_ENCODED_REFUSE },
+    { ngx_string("pass"), NGX_HTTP_SGTM_ENCODED_PASS },
+    { ngx_null_string, 0 }
+};
+
+
+char *
+ngx_http_sgtm_conf_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                      *kind;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* a gateway reads the path below its prefix: it must have one */
+
+    kind = clcf->named ? "a named"
+           : clcf->exact_match ? "an exact"
+#if (NGX_PCRE)
+           : clcf->regex ? "a regex"
+#endif
+           : NULL;
+
+    if (kind) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sgtm\" is not allowed in %s location, "
+                           "it must be a prefix one, as \"location /metrics/\"",
+                           kind);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_flag_slot(cf, cmd, conf);
+}
+
+
+char *
+ngx_http_sgtm_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_main_conf_t  *smcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (smcf->zone_size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1], "a zone's name");
+    }
+
+    size = ngx_parse_size(&value[2]);
+
+    if (size < (ssize_t) NGX_HTTP_SGTM_ZONE_MIN) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[2],
+                                          "a size of at least 64k");
+    }
+
+    smcf->zone_name = value[1];
+    smcf->zone_size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    u_char           *last, buf[128];
+    ngx_str_t        *value;
+    ngx_uint_t       *np, i;
+    ngx_conf_enum_t  *e;
+
+    np = (ngx_uint_t *) (p + cmd->offset);
+
+    if (*np != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    e = cmd->post;
+
+    for (i = 0; e[i].name.len != 0; i++) {
+        if (e[i].name.len == value[1].len
+            && ngx_strncmp(e[i].name.data, value[1].data, value[1].len) == 0)
+        {
+            *np = e[i].value;
+            return NGX_CONF_OK;
+        }
+    }
+
+    if (e == ngx_http_sgtm_fallbacks
+        && value[1].len == 5 && ngx_strncmp(value[1].data, "queue", 5) == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"queue\" in \"sgtm_fallback\", "
+                           "there is no queue in this version, "
+                           "it must be \"client\" or \"off\"");
+        return NGX_CONF_ERROR;
+    }
+
+    last = buf;
+
+    for (i = 0; e[i].name.len != 0; i++) {
+        last = ngx_slprintf(last, buf + sizeof(buf) - 1, "%s\"%V\"",
+                            i == 0 ? ""
+                            : e[i + 1].name.len ? ", " : " or ",
+                            &e[i].name);
+    }
+
+    *last = '\0';
+
+    return ngx_http_sgtm_conf_invalid(cf, &value[1], (char *) buf);
+}
+
+
+char *
+ngx_http_sgtm_conf_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    size_t     *sp;
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    sp = (size_t *) (p + cmd->offset);
+
+    if (*sp != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[1]);
+
+    if (size <= 0) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                                          "a size such as \"64k\"");
+    }
+
+    *sp = size;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    ngx_str_t  *value;
+
+    if (slcf->endpoint.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_sgtm_conf_host(cf, &value[1]) != NGX_OK) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                                     "a host name with an optional port, "
+                                     "as \"sgtm.example.com\", without scheme");
+    }
+
+    slcf->endpoint = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_ids(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t     *value, *id;
+    ngx_uint_t     i, container, wanted;
+    ngx_array_t  **ids;
+
+    ids = (ngx_array_t **) (p + cmd->offset);
+
+    if (*ids != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    *ids = ngx_array_create(cf->pool, cf->args->nelts - 1, sizeof(ngx_str_t));
+    if (*ids == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+    wanted = (cmd->offset == offsetof(ngx_http_sgtm_loc_conf_t, containers));
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        container = (value[i].len > 4
+                     && ngx_strncmp(value[i].data, "GTM-", 4) == 0);
+
+        if (container != wanted
+            || !sgtm_ga4_tag_id(ngx_http_sgtm_str(&value[i])))
+        {
+            return ngx_http_sgtm_conf_invalid(cf, &value[i],
+                            wanted ? "a container id as \"GTM-ABC1234\""
+                            : "a tag id as \"G-ABC1234567\" (or \"GT-\", "
+                              "\"AW-\", \"DC-\")");
+        }
+
+        id = ngx_array_push(*ids);
+        *id = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_script_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    ngx_str_t  *value;
+
+    if (slcf->script_name.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0
+        || value[1].data[0] == '/'
+        || ngx_http_sgtm_conf_chars(&value[1], "-._/") != NGX_OK)
+    {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                                     "a name below the prefix, as \"t.js\", "
+                                     "of letters, digits and \"-._/\"");
+    }
+
+    slcf->script_name = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t     *value, *name;
+    ngx_uint_t     i, header;
+    ngx_array_t  **names;
+
+    names = (ngx_array_t **) (p + cmd->offset);
+    header = (cmd->offset == offsetof(ngx_http_sgtm_loc_conf_t, pass_headers));
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len == 0
+            || value[i].len > SGTM_MAX_KEY
+            || value[i].data[0] == '*'
+            || (header
+                && ngx_http_sgtm_conf_chars(&value[i], "-_") != NGX_OK))
+        {
+            return ngx_http_sgtm_conf_invalid(cf, &value[i],
+                                     header ? "a header's name"
+                                     : "a name, with \"*\" at its end "
+                                       "for all that begin so");
+        }
+
+        name = ngx_http_sgtm_conf_push(cf, names, sizeof(ngx_str_t));
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    ngx_str_t               *value;
+    ngx_uint_t               i;
+    ngx_http_sgtm_origin_t  *origin;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        origin = ngx_http_sgtm_conf_push(cf, &slcf->origins,
+                                         sizeof(ngx_http_sgtm_origin_t));
+        if (origin == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_http_sgtm_conf_origin(cf, &value[i], origin) != NGX_OK) {
+            return ngx_http_sgtm_conf_invalid(cf, &value[i],
+                                     "an origin as \"https://shop.example\", "
+                                     "\"shop.example\" or \"*.shop.example\"");
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_sgtm_origin_t *origin)
+{
+    ngx_str_t  host;
+
+    ngx_memzero(origin, sizeof(ngx_http_sgtm_origin_t));
+
+    host = *value;
+
+    if (host.len > 8 && ngx_strncasecmp(host.data, (u_char *) "https://", 8)
+                        == 0)
+    {
+        ngx_str_set(&origin->scheme, "https");
+        host.data += 8;
+        host.len -= 8;
+
+    } else if (host.len > 7
+               && ngx_strncasecmp(host.data, (u_char *) "http://", 7) == 0)
+    {
+        ngx_str_set(&origin->scheme, "http");
+        host.data += 7;
+        host.len -= 7;
+    }
+
+    if (host.len > 2 && host.data[0] == '*' && host.data[1] == '.') {
+        origin->wildcard = 1;
+        host.data++;
+        host.len--;
+    }
+
+    origin->host = host;
+
+    /* browsers write origins in lower case */
+
+    ngx_strlow(host.data, host.data, host.len);
+
+    if (origin->wildcard) {
+        host.data++;
+        host.len--;
+    }
+
+    return ngx_http_sgtm_conf_host(cf, &host);
+}
+
+
+char *
+ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_uint_t                         i;
+    ngx_http_sgtm_set_t               *set;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0
+        || value[1].len > SGTM_MAX_KEY
+        || ngx_http_sgtm_conf_chars(&value[1], "._-~") != NGX_OK)
+    {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                                     "a parameter's name of letters, digits "
+                                     "and \"._-~\", as \"ep.site\"");
+    }
+
+    if (slcf->set != NGX_CONF_UNSET_PTR) {
+
+        set = slcf->set->elts;
+
+        for (i = 0; i < slcf->set->nelts; i++) {
+            if (set[i].name.len == value[1].len
+                && ngx_strncmp(set[i].name.data, value[1].data, value[1].len)
+                   == 0)
+            {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "\"%V\" is set twice", &value[1]);
+                return NGX_CONF_ERROR;
+            }
+        }
+
+        if (slcf->set->nelts == 254) {
+            return "has more than 254 parameters";
+        }
+    }
+
+    set = ngx_http_sgtm_conf_push(cf, &slcf->set, sizeof(ngx_http_sgtm_set_t));
+    if (set == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    set->name = value[1];
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[2];
+    ccv.complex_value = &set->value;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value, char *allowed)
+{
+    ngx_str_t  *directive;
+
+    directive = cf->args->elts;
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\", it must be %s",
+                       value, directive, allowed);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* a host name or address, with an optional port; no user, no path */
+
+static ngx_int_t
+ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host)
+{
+    ngx_url_t  u;
+
+    if (host->len == 0
+        || host->data[0] == '.'
+        || host->data[0] == '-'
+        || ngx_http_sgtm_conf_chars(host, "-._:[]") != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *host;
+    u.no_resolve = 1;
+    u.uri_part = 1;
+    u.default_port = 443;
+
+    return ngx_parse_url(cf->pool, &u);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
+    for (i = 0; i < value->len; i++) {
+        ch = value->data[i];
+
+        if ((ch >= '0' && ch <= '9')
+            || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z'))
+        {
+            continue;
+        }
+
+        if (ngx_strchr(allowed, ch) == NULL || ch == '\0') {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+void *
+ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size)
+{
+    if (*list == NGX_CONF_UNSET_PTR) {
+        *list = ngx_array_create(cf->pool, 4, size);
+        if (*list == NULL) {
+            *list = NGX_CONF_UNSET_PTR;
+            return NULL;
+        }
+    }
+
+    return ngx_array_push(*list);
+}

@@ -1,0 +1,496 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "ngx_http_sgtm.h"
+#include "ngx_http_sgtm_conf.h"
+#include "ngx_http_sgtm_gateway.h"
+#include "delivery/ngx_http_sgtm_fallback.h"
+#include "gate/ngx_http_sgtm_headers.h"
+#include "page/ngx_http_sgtm_script.h"
+#include "tenant/ngx_http_sgtm_zone.h"
+
+
+static void ngx_http_sgtm_gateway_warn(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+static void ngx_http_sgtm_gateway_fallback(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_gateway_tenant(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_gateway_ids(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_gateway_consent(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_gateway_tables(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
+static ngx_int_t ngx_http_sgtm_gateway_params(ngx_conf_t *cf,
+    ngx_http_sgtm_tables_t *t);
+static ngx_int_t ngx_http_sgtm_gateway_cookies(ngx_conf_t *cf,
+    ngx_http_sgtm_tables_t *t);
+static ngx_int_t ngx_http_sgtm_gateway_names(ngx_conf_t *cf,
+    sgtm_names_t *names, const sgtm_default_t *defaults, size_t more);
+static ngx_int_t ngx_http_sgtm_gateway_flag(sgtm_names_t *names,
+    ngx_array_t *list, ngx_uint_t flag);
+static ngx_int_t ngx_http_sgtm_gateway_redact(sgtm_names_t *names,
+    ngx_array_t *redact, ngx_uint_t cookie);
+
+
+static ngx_http_sgtm_source_t  ngx_http_sgtm_default_sources[] = {
+    { NGX_HTTP_SGTM_SOURCE_GCD, NULL },
+    { NGX_HTTP_SGTM_SOURCE_GCS, NULL }
+};
+
+
+static sgtm_consent_t  ngx_http_sgtm_all_denied = {
+    { SGTM_DENIED, SGTM_DENIED, SGTM_DENIED, SGTM_DENIED }
+};
+
+
+char *
+ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
+
+    smcf->gateways = 1;
+    conf->prefix = clcf->name;
+
+    ngx_http_sgtm_gateway_fallback(cf, smcf, conf);
+
+    if (ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
+        || ngx_http_sgtm_gateway_ids(cf, conf) != NGX_OK
+        || ngx_http_sgtm_gateway_consent(cf, conf) != NGX_OK
+        || ngx_http_sgtm_gateway_tables(cf, smcf, conf) != NGX_OK
+        || ngx_http_sgtm_script_create(cf, conf, &conf->prefix) != NGX_OK
+        || ngx_http_sgtm_fallback_add(cf, conf, clcf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!clcf->noname) {
+        ngx_http_sgtm_gateway_warn(cf, conf, clcf);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    if (clcf->handler == NULL) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm on\" but no \"proxy_pass\": "
+                      "there is nowhere to forward to", &clcf->name);
+    }
+
+    if (conf->script_ids.nelts == 0) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm on\" but neither "
+                      "\"sgtm_tag_id\" nor \"sgtm_container\": "
+                      "all hits and scripts are refused", &clcf->name);
+
+    } else if (conf->hit_ids.nelts == 0) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm on\" but no "
+                      "\"sgtm_tag_id\": all hits are refused", &clcf->name);
+    }
+
+    if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
+        && conf->consent_sources->nelts == 0
+        && conf->consent_default->state[SGTM_ANALYTICS_STORAGE] == SGTM_DENIED)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm_consent_mode basic\" but no "
+                      "source that can grant analytics_storage: "
+                      "all hits are denied", &clcf->name);
+    }
+}
+
+
+static void
+ngx_http_sgtm_gateway_fallback(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    if (conf->fallback != NGX_CONF_UNSET_UINT) {
+        return;
+    }
+
+    conf->fallback = (conf->tier == NGX_HTTP_SGTM_TIER_PROFESSIONAL)
+                     ? NGX_HTTP_SGTM_FALLBACK_CLIENT
+                     : NGX_HTTP_SGTM_FALLBACK_OFF;
+
+    if (conf->tier != NGX_HTTP_SGTM_TIER_ENTERPRISE || smcf->warned) {
+        return;
+    }
+
+    smcf->warned = 1;
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "location \"%V\" is of tier \"enterprise\" and there is no "
+                  "queue: hits that the tagging server fails to take are lost, "
+                  "\"sgtm_fallback off\" says that this is meant",
+                  &conf->prefix);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_tenant(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_str_t                  id;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    static ngx_str_t  other = ngx_string("_other");
+
+    if (smcf->other == NULL) {
+        smcf->other = ngx_http_sgtm_tenant_add(cf, smcf, &other);
+        if (smcf->other == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (conf->tenant == NULL) {
+        cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+        id = cscf->server_name;
+
+    } else if (conf->tenant->lengths == NULL) {
+        id = conf->tenant->value;
+
+    } else {
+        return NGX_OK;
+    }
+
+    if (id.len == 0) {
+        conf->fixed_tenant = smcf->other;
+        return NGX_OK;
+    }
+
+    conf->fixed_tenant = ngx_http_sgtm_tenant_add(cf, smcf, &id);
+
+    return conf->fixed_tenant ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_ids(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
+{
+    size_t       n;
+    u_char      *last;
+    sgtm_str_t  *ids;
+
+    n = (conf->containers ? conf->containers->nelts : 0)
+        + (conf->tag_ids ? conf->tag_ids->nelts : 0);
+
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    ids = ngx_palloc(cf->pool, n * sizeof(sgtm_str_t));
+    if (ids == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = (u_char *) ids;
+
+    if (conf->tag_ids) {
+        last = ngx_cpymem(last, conf->tag_ids->elts,
+                          conf->tag_ids->nelts * sizeof(sgtm_str_t));
+    }
+
+    conf->hit_ids.elts = ids;
+    conf->hit_ids.nelts = conf->tag_ids ? conf->tag_ids->nelts : 0;
+
+    if (conf->containers) {
+        ngx_memcpy(last, conf->containers->elts,
+                   conf->containers->nelts * sizeof(sgtm_str_t));
+    }
+
+    conf->script_ids.elts = ids;
+    conf->script_ids.nelts = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_consent(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_array_t  *a;
+
+    if (conf->consent_default == NULL) {
+        conf->consent_default = &ngx_http_sgtm_all_denied;
+    }
+
+    if (conf->consent_sources) {
+        return NGX_OK;
+    }
+
+    a = ngx_palloc(cf->pool, sizeof(ngx_array_t));
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    a->elts = ngx_http_sgtm_default_sources;
+    a->nelts = sizeof(ngx_http_sgtm_default_sources)
+               / sizeof(ngx_http_sgtm_source_t);
+    a->size = sizeof(ngx_http_sgtm_source_t);
+    a->nalloc = a->nelts;
+    a->pool = cf->pool;
+
+    conf->consent_sources = a;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_uint_t                i;
+    ngx_http_sgtm_tables_t   *t, **tables;
+
+    tables = smcf->tables.elts;
+
+    for (i = 0; i < smcf->tables.nelts; i++) {
+        t = tables[i];
+
+        if (t->redact == conf->redact
+            && t->set == conf->set
+            && t->remove == conf->remove
+            && t->cookies == conf->cookies
+            && t->headers == conf->pass_headers)
+        {
+            conf->tables = t;
+            return NGX_OK;
+        }
+    }
+
+    t = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_tables_t));
+    if (t == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->redact = conf->redact;
+    t->set = conf->set;
+    t->remove = conf->remove;
+    t->cookies = conf->cookies;
+    t->headers = conf->pass_headers;
+
+    if (ngx_http_sgtm_gateway_params(cf, t) != NGX_OK
+        || ngx_http_sgtm_gateway_cookies(cf, t) != NGX_OK
+        || ngx_http_sgtm_headers_table(cf, t) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    tables = ngx_array_push(&smcf->tables);
+    if (tables == NULL) {
+        return NGX_ERROR;
+    }
+
+    *tables = t;
+    conf->tables = t;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_params(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
+{
+    size_t                   n;
+    ngx_uint_t               i;
+    sgtm_rule_t             *rule;
+    sgtm_names_t            *names;
+    ngx_http_sgtm_set_t     *set;
+    ngx_http_sgtm_redact_t  *redact;
+
+    names = &t->params;
+
+    n = (t->redact ? t->redact->nelts : 0)
+        + (t->remove ? t->remove->nelts : 0)
+        + (t->set ? t->set->nelts : 0);
+
+    if (ngx_http_sgtm_gateway_names(cf, names, sgtm_default_params, n)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_gateway_redact(names, t->redact, 0) != NGX_OK
+        || ngx_http_sgtm_gateway_flag(names, t->remove, SGTM_NAME_REMOVE)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* forced by default; "sgtm_redact ad_personalization -npa" leaves it */
+
+    t->npa = 1;
+
+    if (t->redact) {
+        redact = t->redact->elts;
+
+        for (i = 0; i < t->redact->nelts; i++) {
+            if (redact[i].deny == SGTM_DENY_AD_PERSONALIZATION
+                && redact[i].name.len == 3
+                && ngx_strncmp(redact[i].name.data, "npa", 3) == 0)
+            {
+                t->npa = !redact[i].keep;
+            }
+        }
+    }
+
+    if (t->set == NULL) {
+        return NGX_OK;
+    }
+
+    set = t->set->elts;
+
+    for (i = 0; i < t->set->nelts; i++) {
+        rule = sgtm_names_add(names, ngx_http_sgtm_str(&set[i].name));
+        if (rule == NULL) {
+            return NGX_ERROR;
+        }
+
+        rule->flags |= SGTM_NAME_SET;
+        rule->set = i + 1;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_cookies(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
+{
+    size_t         n;
+    sgtm_names_t  *names;
+
+    names = &t->cookie_names;
+
+    n = (t->redact ? t->redact->nelts : 0)
+        + (t->cookies ? t->cookies->nelts : 0);
+
+    if (ngx_http_sgtm_gateway_names(cf, names, sgtm_default_cookies, n)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_gateway_flag(names, t->cookies, SGTM_NAME_ALLOW)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_gateway_redact(names, t->redact, 1);
+}
+
+
+/* a table of the defaults, with room for more names, exact or prefixes */
+
+static ngx_int_t
+ngx_http_sgtm_gateway_names(ngx_conf_t *cf, sgtm_names_t *names,
+    const sgtm_default_t *defaults, size_t more)
+{
+    void    *mem;
+    size_t   exact, prefixes, n;
+
+    exact = 0;
+    prefixes = 0;
+
+    for (n = 0; defaults[n].name.len; n++) {
+        if (defaults[n].name.data[defaults[n].name.len - 1] == '*') {
+            prefixes++;
+
+        } else {
+            exact++;
+        }
+    }
+
+    exact += more;
+    prefixes += more;
+
+    mem = ngx_palloc(cf->pool, sgtm_names_size(exact, prefixes));
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    sgtm_names_init(names, mem, exact, prefixes);
+
+    return sgtm_names_add_defaults(names, defaults) == SGTM_OK ? NGX_OK
+                                                               : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_flag(sgtm_names_t *names, ngx_array_t *list,
+    ngx_uint_t flag)
+{
+    ngx_str_t    *name;
+    ngx_uint_t    i;
+    sgtm_rule_t  *rule;
+
+    if (list == NULL) {
+        return NGX_OK;
+    }
+
+    name = list->elts;
+
+    for (i = 0; i < list->nelts; i++) {
+        rule = sgtm_names_add(names, ngx_http_sgtm_str(&name[i]));
+        if (rule == NULL) {
+            return NGX_ERROR;
+        }
+
+        rule->flags |= flag;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gateway_redact(sgtm_names_t *names, ngx_array_t *redact,
+    ngx_uint_t cookie)
+{
+    ngx_uint_t               i;
+    sgtm_rule_t             *rule;
+    ngx_http_sgtm_redact_t  *elt;
+
+    if (redact == NULL) {
+        return NGX_OK;
+    }
+
+    elt = redact->elts;
+
+    for (i = 0; i < redact->nelts; i++) {
+
+        if (elt[i].cookie != cookie) {
+            continue;
+        }
+
+        rule = sgtm_names_add(names, ngx_http_sgtm_str(&elt[i].name));
+        if (rule == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (elt[i].keep) {
+            rule->deny &= ~elt[i].deny;
+
+        } else {
+            rule->deny |= elt[i].deny;
+        }
+    }
+
+    return NGX_OK;
+}

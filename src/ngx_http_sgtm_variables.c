@@ -1,0 +1,360 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "ngx_http_sgtm.h"
+#include "ngx_http_sgtm_conf.h"
+#include "ngx_http_sgtm_variables.h"
+#include "gate/ngx_http_sgtm_address.h"
+#include "gate/ngx_http_sgtm_handler.h"
+#include "gate/ngx_http_sgtm_route.h"
+#include "ops/ngx_http_sgtm_counters.h"
+
+
+typedef ngx_int_t (*ngx_http_sgtm_variable_pt)(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+
+
+static ngx_int_t ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+static ngx_int_t ngx_http_sgtm_variable_container(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_tier(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+
+static ngx_int_t ngx_http_sgtm_variable_tenant(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_event(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_events(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_consent(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_disposition(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_reason(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_client_ip(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_gate_time(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+
+
+typedef ngx_int_t (*ngx_http_sgtm_conf_variable_pt)(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+
+
+/* none is cacheable: what they tell changes while a request is handled */
+
+static ngx_http_variable_t  ngx_http_sgtm_vars[] = {
+
+    { ngx_string("sgtm_container"), NULL, ngx_http_sgtm_variable_conf,
+      (uintptr_t) ngx_http_sgtm_variable_container,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_tier"), NULL, ngx_http_sgtm_variable_conf,
+      (uintptr_t) ngx_http_sgtm_variable_tier,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_endpoint"), NULL, ngx_http_sgtm_variable_conf,
+      (uintptr_t) ngx_http_sgtm_variable_endpoint,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_upstream"), NULL, ngx_http_sgtm_variable_conf,
+      (uintptr_t) ngx_http_sgtm_variable_endpoint,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_tenant"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_tenant,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_event"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_event,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_events"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_events,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_consent"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_consent,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_disposition"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_disposition,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_reason"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_reason,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_uri"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_route_uri,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_client_ip"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_client_ip,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_gate_time"), NULL, ngx_http_sgtm_variable_ctx,
+      (uintptr_t) ngx_http_sgtm_variable_gate_time,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_sgtm_variables_add(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_sgtm_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* what the location says; found also before the gate has begun */
+
+static ngx_int_t
+ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                       value;
+    ngx_http_sgtm_ctx_t            *ctx;
+    ngx_http_sgtm_loc_conf_t       *conf;
+    ngx_http_sgtm_conf_variable_pt  get;
+
+    ctx = ngx_http_sgtm_get_ctx(r->main);
+    conf = ctx ? ctx->conf
+               : ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    get = (ngx_http_sgtm_conf_variable_pt) data;
+
+    ngx_str_null(&value);
+
+    if (get(r, conf, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (value.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = value.data;
+    v->len = value.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+/* what the gate knows of this request */
+
+static ngx_int_t
+ngx_http_sgtm_variable_ctx(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    ngx_str_t                   value;
+    ngx_http_sgtm_ctx_t        *ctx;
+    ngx_http_sgtm_variable_pt   get;
+
+    ctx = ngx_http_sgtm_get_ctx(r->main);
+
+    ngx_str_null(&value);
+
+    if (ctx) {
+        get = (ngx_http_sgtm_variable_pt) data;
+
+        if (get(r->main, ctx, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (value.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = value.data;
+    v->len = value.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_container(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
+{
+    if (conf->containers) {
+        *value = ((ngx_str_t *) conf->containers->elts)[0];
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_tier(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
+{
+    *value = ngx_http_sgtm_tiers[conf->tier].name;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
+{
+    *value = conf->endpoint;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    *value = ctx->tenant->node.str;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_event(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    *value = ctx->event;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_events(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    u_char  *p;
+
+    if (ctx->events == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+    value->len = ngx_sprintf(p, "%ui", (ngx_uint_t) ctx->events) - p;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_consent(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    u_char  *p;
+
+    if (!ctx->consent_read) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, 4);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    sgtm_consent_write_gcs(p, &ctx->consent);
+
+    value->data = p;
+    value->len = 4;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_disposition(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value)
+{
+    /* while the hit is on its way there is nothing to tell yet */
+
+    if (ctx->disposition != NGX_HTTP_SGTM_UNDECIDED) {
+        *value = ngx_http_sgtm_disposition_labels[ctx->disposition];
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_reason(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    const sgtm_str_t  *label;
+
+    if (ctx->reason != SGTM_REASON_NONE) {
+        label = &ngx_http_sgtm_reason(ctx->reason)->label;
+
+        value->len = label->len;
+        value->data = label->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_client_ip(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value)
+{
+    return ngx_http_sgtm_address_text(r, ctx, value);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_gate_time(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+    value->len = ngx_sprintf(p, "%uL", ctx->gate_time / 1000) - p;
+
+    return NGX_OK;
+}

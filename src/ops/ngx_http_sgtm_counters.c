@@ -1,0 +1,269 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../tenant/ngx_http_sgtm_zone.h"
+#include "ngx_http_sgtm_counters.h"
+
+
+static ngx_uint_t ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx);
+static void ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_counters_t *cn);
+static void ngx_http_sgtm_count_latency(ngx_http_sgtm_ctx_t *ctx);
+
+
+ngx_str_t  ngx_http_sgtm_route_labels[] = {
+    ngx_string("pass"),
+    ngx_string("hit"),
+    ngx_string("opaque"),
+    ngx_string("tag"),
+    ngx_string("script"),
+    ngx_string("user_data"),
+    ngx_string("preview"),
+    ngx_string("health"),
+    ngx_string("cors")
+};
+
+
+ngx_str_t  ngx_http_sgtm_disposition_labels[] = {
+    ngx_string("undecided"),
+    ngx_string("forwarded"),
+    ngx_string("queued"),
+    ngx_string("denied"),
+    ngx_string("duplicate"),
+    ngx_string("limited"),
+    ngx_string("filtered"),
+    ngx_string("refused"),
+    ngx_string("failed")
+};
+
+
+ngx_str_t  ngx_http_sgtm_upstream_labels[] = {
+    ngx_string("2xx"),
+    ngx_string("3xx"),
+    ngx_string("4xx"),
+    ngx_string("5xx"),
+    ngx_string("timeout"),
+    ngx_string("error")
+};
+
+
+/* from SGTM_REASON_HIT_LAST on */
+
+static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
+    { sgtm_string("method"),
+      sgtm_string("method: not allowed here") },
+    { sgtm_string("too_large"),
+      sgtm_string("body: larger than this gateway takes") },
+    { sgtm_string("origin"),
+      sgtm_string("origin: not allowed to send here") },
+    { sgtm_string("foreign_id"),
+      sgtm_string("id: not one of this site") },
+    { sgtm_string("path"),
+      sgtm_string("path: not served here") },
+    { sgtm_string("consent"),
+      sgtm_string("consent: denied") },
+    { sgtm_string("opaque"),
+      sgtm_string("consent: denied, and the hit can't be redacted") },
+    { sgtm_string("upstream_unreachable"),
+      sgtm_string("tagging server: out of reach") },
+    { sgtm_string("upstream_timeout"),
+      sgtm_string("tagging server: no answer in time") },
+    { sgtm_string("upstream_4xx"),
+      sgtm_string("tagging server: refused the hit") },
+    { sgtm_string("upstream_5xx"),
+      sgtm_string("tagging server: failed") },
+    { sgtm_string("aborted"),
+      sgtm_string("request: ended before it was sent on") },
+    { sgtm_string("internal"),
+      sgtm_string("gateway: failed") }
+};
+
+
+const sgtm_reason_t *
+ngx_http_sgtm_reason(ngx_uint_t reason)
+{
+    if (reason < SGTM_REASON_HIT_LAST) {
+        return &sgtm_reasons[reason];
+    }
+
+    return &ngx_http_sgtm_reasons[reason - SGTM_REASON_HIT_LAST];
+}
+
+
+uint64_t
+ngx_http_sgtm_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+
+void
+ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx)
+{
+    if (ctx->disposition != NGX_HTTP_SGTM_UNDECIDED) {
+        return;
+    }
+
+    if (ctx->upstream_status >= NGX_HTTP_OK
+        && ctx->upstream_status < NGX_HTTP_BAD_REQUEST)
+    {
+        ctx->disposition = NGX_HTTP_SGTM_FORWARDED;
+        return;
+    }
+
+    ctx->disposition = NGX_HTTP_SGTM_FAILED;
+
+    if (ctx->reason == SGTM_REASON_NONE) {
+        ctx->reason = ngx_http_sgtm_failure(ctx);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx)
+{
+    static u_char  reasons[] = {
+        NGX_HTTP_SGTM_REASON_ABORTED,
+        NGX_HTTP_SGTM_REASON_ABORTED,
+        NGX_HTTP_SGTM_REASON_UPSTREAM_4XX,
+        NGX_HTTP_SGTM_REASON_UPSTREAM_5XX,
+        NGX_HTTP_SGTM_REASON_TIMEOUT,
+        NGX_HTTP_SGTM_REASON_UNREACHABLE
+    };
+
+    ngx_uint_t  result;
+
+    result = ngx_http_sgtm_upstream_result(ctx);
+
+    return (result == NGX_HTTP_SGTM_UPSTREAM_N) ? NGX_HTTP_SGTM_REASON_ABORTED
+                                                : reasons[result];
+}
+
+
+/* how the last peer that was tried ended; UPSTREAM_N: none was */
+
+static ngx_uint_t
+ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t                  status;
+    ngx_array_t                *states;
+    ngx_http_upstream_state_t  *state;
+
+    status = ctx->upstream_status;
+
+    if (status == 0) {
+        states = ctx->request->upstream_states;
+
+        if (states == NULL || states->nelts == 0) {
+            return NGX_HTTP_SGTM_UPSTREAM_N;
+        }
+
+        state = states->elts;
+        status = state[states->nelts - 1].status;
+
+        /* nginx gives a status of its own to what had no header */
+
+        if (state[states->nelts - 1].header_time == (ngx_msec_t) -1) {
+            return (status == NGX_HTTP_GATEWAY_TIME_OUT)
+                   ? NGX_HTTP_SGTM_UPSTREAM_TIMEOUT
+                   : NGX_HTTP_SGTM_UPSTREAM_ERROR;
+        }
+    }
+
+    if (status < NGX_HTTP_OK || status >= 600) {
+        return NGX_HTTP_SGTM_UPSTREAM_ERROR;
+    }
+
+    return status / 100 - 2;
+}
+
+
+void
+ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t                 result;
+    ngx_http_sgtm_counters_t  *cn;
+
+    cn = ctx->tenant->counters;
+
+    (void) ngx_atomic_fetch_add(&cn->routes[ctx->route], 1);
+
+    result = ngx_http_sgtm_upstream_result(ctx);
+
+    if (result != NGX_HTTP_SGTM_UPSTREAM_N) {
+        (void) ngx_atomic_fetch_add(&cn->upstream[result], 1);
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+    {
+        ngx_http_sgtm_count_hit(ctx, cn);
+
+    } else if (ctx->disposition == NGX_HTTP_SGTM_REFUSED
+               || ctx->disposition == NGX_HTTP_SGTM_DENIED)
+    {
+        /* dispositions are of hits, reasons of every request */
+        (void) ngx_atomic_fetch_add(&cn->reasons[ctx->reason], 1);
+    }
+
+    if (ctx->gate_time) {
+        ngx_http_sgtm_count_latency(ctx);
+    }
+}
+
+
+static void
+ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_counters_t *cn)
+{
+    ngx_uint_t  i, over;
+
+    ngx_http_sgtm_decide(ctx);
+
+    (void) ngx_atomic_fetch_add(&cn->dispositions[ctx->disposition], 1);
+
+    if (ctx->reason != SGTM_REASON_NONE) {
+        (void) ngx_atomic_fetch_add(&cn->reasons[ctx->reason], 1);
+    }
+
+    if (ctx->events) {
+        (void) ngx_atomic_fetch_add(&cn->events, ctx->events);
+    }
+
+    if (ctx->consent_absent) {
+        (void) ngx_atomic_fetch_add(&cn->consent_absent, 1);
+    }
+
+    for (i = 0, over = ctx->over; over; i++, over >>= 1) {
+        if (over & 1) {
+            (void) ngx_atomic_fetch_add(&cn->over[i], 1);
+        }
+    }
+}
+
+
+static void
+ngx_http_sgtm_count_latency(ngx_http_sgtm_ctx_t *ctx)
+{
+    uint64_t                    us;
+    ngx_uint_t                  n;
+    ngx_http_sgtm_zone_t       *zone;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_sgtm_module);
+    zone = ((ngx_slab_pool_t *) smcf->zone->shm.addr)->data;
+
+    us = ctx->gate_time / 1000;
+
+    for (n = 0; n < NGX_HTTP_SGTM_LATENCY_N - 1 && us >> n; n++) { /* void */ }
+
+    (void) ngx_atomic_fetch_add(&zone->latency.buckets[n], 1);
+    (void) ngx_atomic_fetch_add(&zone->latency.sum, ctx->gate_time);
+}

@@ -1,0 +1,77 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * What is counted, in shared memory, exact over all workers.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_COUNTERS_H_INCLUDED_
+#define _NGX_HTTP_SGTM_COUNTERS_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/* what became of a request that went upstream */
+
+typedef enum {
+    NGX_HTTP_SGTM_UPSTREAM_2XX = 0,
+    NGX_HTTP_SGTM_UPSTREAM_3XX,
+    NGX_HTTP_SGTM_UPSTREAM_4XX,
+    NGX_HTTP_SGTM_UPSTREAM_5XX,
+    NGX_HTTP_SGTM_UPSTREAM_TIMEOUT,
+    NGX_HTTP_SGTM_UPSTREAM_ERROR,      /* refused, reset, cut, not resolved */
+    NGX_HTTP_SGTM_UPSTREAM_N
+} ngx_http_sgtm_upstream_e;
+
+
+struct ngx_http_sgtm_counters_s {
+    ngx_atomic_t     events;
+    ngx_atomic_t     consent_absent;
+    ngx_atomic_t     routes[NGX_HTTP_SGTM_ROUTE_N];
+    ngx_atomic_t     dispositions[NGX_HTTP_SGTM_DISPOSITION_N];
+    ngx_atomic_t     reasons[NGX_HTTP_SGTM_REASON_N];
+    ngx_atomic_t     upstream[NGX_HTTP_SGTM_UPSTREAM_N];
+    ngx_atomic_t     over[SGTM_OVER_N];
+};
+
+
+/* time in the gate: bucket n holds what took up to 2^n microseconds */
+
+#define NGX_HTTP_SGTM_LATENCY_N  14    /* up to 4 ms; the last: anything */
+
+
+typedef struct {
+    ngx_atomic_t     buckets[NGX_HTTP_SGTM_LATENCY_N];
+    ngx_atomic_t     sum;              /* nanoseconds */
+} ngx_http_sgtm_latency_t;
+
+
+/* labels, indexed by the enumerations of ngx_http_sgtm.h and this file */
+
+extern ngx_str_t  ngx_http_sgtm_route_labels[];
+extern ngx_str_t  ngx_http_sgtm_disposition_labels[];
+extern ngx_str_t  ngx_http_sgtm_upstream_labels[];
+
+/* the label and the text of a reason, those of the hit included */
+const sgtm_reason_t *ngx_http_sgtm_reason(ngx_uint_t reason);
+
+
+/*
+ * Settles what became of the request, if that is still open: called by the
+ * variables while the request is logged, and at its end.
+ */
+void ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx);
+
+/* the reason why the tagging server did not serve the request */
+ngx_uint_t ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx);
+
+/* counts a request at its end */
+void ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx);
+
+/* the monotonic clock, in nanoseconds */
+uint64_t ngx_http_sgtm_now(void);
+
+
+#endif /* _NGX_HTTP_SGTM_COUNTERS_H_INCLUDED_ */

@@ -1,0 +1,21 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_STATUS_H_INCLUDED_
+#define _NGX_HTTP_SGTM_STATUS_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/*
+ * The directive "sgtm_status": the location's content is the module's
+ * counters, as JSON or in Prometheus's text format (version 0.0.4).
+ */
+char *ngx_http_sgtm_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+#endif /* _NGX_HTTP_SGTM_STATUS_H_INCLUDED_ */

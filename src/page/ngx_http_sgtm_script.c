@@ -1,0 +1,723 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_md5.h>
+
+#if (NGX_ZLIB)
+#include <zlib.h>
+#endif
+
+#include "ngx_http_sgtm_script.h"
+#include "ngx_http_sgtm_snippet.h"
+
+
+/* a change of the configuration is in force within a minute */
+#define NGX_HTTP_SGTM_SCRIPT_CACHE  "public, max-age=60"
+
+/* a strong ETag: the MD5 of what is sent, in quotes */
+#define NGX_HTTP_SGTM_SCRIPT_ETAG   (2 * 16 + 2)
+
+/* the length of "\u0022" */
+#define NGX_HTTP_SGTM_SCRIPT_ESCAPE  6
+
+
+/* the scripts of the configuration that is being read */
+
+typedef struct {
+    ngx_pool_t         *pool;
+    ngx_rbtree_t        rbtree;
+    ngx_rbtree_node_t   sentinel;
+} ngx_http_sgtm_scripts_t;
+
+
+static ngx_int_t ngx_http_sgtm_script_settings(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *prefix, ngx_str_t *json);
+static ngx_int_t ngx_http_sgtm_script_prefix(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_str_t *prefix);
+static void ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf,
+    ngx_str_t *id);
+static u_char *ngx_http_sgtm_script_string(u_char *p, char *key,
+    ngx_str_t *value);
+static ngx_http_sgtm_scripts_t *ngx_http_sgtm_scripts(ngx_conf_t *cf);
+static void ngx_http_sgtm_scripts_cleanup(void *data);
+static ngx_int_t ngx_http_sgtm_script_plain(ngx_conf_t *cf,
+    ngx_http_sgtm_script_t *script, ngx_str_t *json);
+static size_t ngx_http_sgtm_script_len(ngx_str_t *parts);
+static u_char *ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
+static ngx_int_t ngx_http_sgtm_script_gzip(ngx_conf_t *cf,
+    ngx_http_sgtm_script_t *script);
+static ngx_int_t ngx_http_sgtm_script_etag(ngx_conf_t *cf,
+    ngx_http_sgtm_script_variant_t *v);
+
+static ngx_http_sgtm_script_variant_t *ngx_http_sgtm_script_choose(
+    ngx_http_request_t *r, ngx_http_sgtm_script_t *script);
+static ngx_int_t ngx_http_sgtm_script_headers(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_http_sgtm_script_variant_t *v);
+static ngx_table_elt_t *ngx_http_sgtm_script_header(ngx_http_request_t *r,
+    char *key, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_script_cache_control(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_script_vary(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_script_send(ngx_http_request_t *r,
+    ngx_str_t *body);
+
+
+static ngx_str_t  ngx_http_sgtm_script_tiers[] = {
+    ngx_string("enterprise"),
+    ngx_string("professional"),
+    ngx_string("starter")
+};
+
+
+static ngx_str_t  ngx_http_sgtm_script_fallbacks[] = {
+    ngx_string("off"),
+    ngx_string("client")
+};
+
+
+static ngx_str_t  ngx_http_sgtm_script_modes[] = {
+    ngx_string("off"),
+    ngx_string("basic"),
+    ngx_string("advanced")
+};
+
+
+static ngx_str_t  ngx_http_sgtm_script_denied = ngx_string("denied");
+static ngx_str_t  ngx_http_sgtm_script_granted = ngx_string("granted");
+
+
+/* only while a configuration is read, and NULL once its pool is gone */
+
+static ngx_http_sgtm_scripts_t  *ngx_http_sgtm_scripts_current;
+
+
+ngx_int_t
+ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
+    ngx_str_t *prefix)
+{
+    uint32_t                  hash;
+    ngx_str_t                 json;
+    ngx_http_sgtm_script_t   *script;
+    ngx_http_sgtm_scripts_t  *scripts;
+
+    scripts = ngx_http_sgtm_scripts(cf);
+    if (scripts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_script_settings(cf, conf, prefix, &json) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    hash = ngx_crc32_long(json.data, json.len);
+
+    conf->script = (ngx_http_sgtm_script_t *)
+                       ngx_str_rbtree_lookup(&scripts->rbtree, &json, hash);
+
+    if (conf->script) {
+        return NGX_OK;
+    }
+
+    script = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_script_t));
+    if (script == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_script_plain(cf, script, &json) != NGX_OK
+        || ngx_http_sgtm_script_gzip(cf, script) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    script->node.node.key = hash;
+
+    ngx_rbtree_insert(&scripts->rbtree, &script->node.node);
+
+    conf->script = script;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_script_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
+    ngx_str_t *name, ngx_str_t *json)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t    prefix, container, tag;
+    ngx_uint_t   i;
+
+    if (ngx_http_sgtm_script_prefix(cf, name, &prefix) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_null(&container);
+
+    if (conf->containers && conf->containers->nelts) {
+        container = ((ngx_str_t *) conf->containers->elts)[0];
+    }
+
+    ngx_http_sgtm_script_tag_id(conf, &tag);
+
+    /* keys, punctuation and the words of the tables are well below 512 */
+
+    len = 512 + NGX_HTTP_SGTM_SCRIPT_ESCAPE
+                * (prefix.len + conf->script_name.len + container.len
+                   + tag.len);
+
+    json->data = ngx_pnalloc(cf->temp_pool, len);
+    if (json->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(json->data, "{\"v\":1", sizeof("{\"v\":1") - 1);
+
+    p = ngx_http_sgtm_script_string(p, ",\"prefix\":", &prefix);
+    p = ngx_http_sgtm_script_string(p, ",\"script\":", &conf->script_name);
+    p = ngx_http_sgtm_script_string(p, ",\"container\":", &container);
+    p = ngx_http_sgtm_script_string(p, ",\"tag\":", &tag);
+    p = ngx_http_sgtm_script_string(p, ",\"tier\":",
+                                    &ngx_http_sgtm_script_tiers[conf->tier]);
+    p = ngx_http_sgtm_script_string(p, ",\"fallback\":",
+                            &ngx_http_sgtm_script_fallbacks[conf->fallback]);
+    p = ngx_http_sgtm_script_string(p, ",\"consent\":{\"mode\":",
+                            &ngx_http_sgtm_script_modes[conf->consent_mode]);
+
+    for (i = 0; i < SGTM_CONSENT_N; i++) {
+        p = ngx_sprintf(p, "%s\"%*s\":", i ? "," : ",\"default\":{",
+                        sgtm_consent_names[i].len, sgtm_consent_names[i].data);
+
+        p = ngx_http_sgtm_script_string(p, "",
+                          conf->consent_default->state[i] == SGTM_GRANTED
+                          ? &ngx_http_sgtm_script_granted
+                          : &ngx_http_sgtm_script_denied);
+    }
+
+    p = ngx_cpymem(p, "}}}", sizeof("}}}") - 1);
+
+    json->len = p - json->data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A location's name is decoded, but the script wants the path of a URL: which
+ * leaves only ASCII.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_script_prefix(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *prefix)
+{
+    u_char  *p;
+    size_t   escapes;
+
+    escapes = ngx_escape_uri(NULL, name->data, name->len, NGX_ESCAPE_URI);
+
+    p = ngx_pnalloc(cf->temp_pool, name->len + 2 * escapes + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    prefix->data = p;
+
+    p = (u_char *) ngx_escape_uri(p, name->data, name->len, NGX_ESCAPE_URI);
+
+    if (p == prefix->data || p[-1] != '/') {
+        *p++ = '/';
+    }
+
+    prefix->len = p - prefix->data;
+
+    return NGX_OK;
+}
+
+
+/* a measurement id says most about where hits go, then a Google tag's id */
+
+static void
+ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
+{
+    ngx_str_t   *ids;
+    ngx_uint_t   i, rank, best;
+
+    ngx_str_null(id);
+
+    if (conf->tag_ids == NULL) {
+        return;
+    }
+
+    ids = conf->tag_ids->elts;
+    best = 0;
+
+    for (i = 0; i < conf->tag_ids->nelts; i++) {
+
+        if (ngx_strncmp(ids[i].data, "G-", 2) == 0) {
+            rank = 3;
+
+        } else if (ngx_strncmp(ids[i].data, "GT-", 3) == 0) {
+            rank = 2;
+
+        } else {
+            rank = 1;
+        }
+
+        if (rank > best) {
+            best = rank;
+            *id = ids[i];
+        }
+    }
+}
+
+
+/*
+ * A JSON string that is harmless in a script, too, and in HTML: whatever is
+ * neither a letter, a digit nor known to mean nothing anywhere is escaped.
+ */
+
+static u_char *
+ngx_http_sgtm_script_string(u_char *p, char *key, ngx_str_t *value)
+{
+    u_char  c;
+    size_t  i;
+
+    p = ngx_cpymem(p, key, ngx_strlen(key));
+    *p++ = '"';
+
+    for (i = 0; i < value->len; i++) {
+        c = value->data[i];
+
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+            || (c >= '0' && c <= '9')
+            || c == '-' || c == '_' || c == '.' || c == '/' || c == '%')
+        {
+            *p++ = c;
+
+        } else {
+            p = ngx_sprintf(p, "\\u%04xd", (ngx_int_t) c);
+        }
+    }
+
+    *p++ = '"';
+
+    return p;
+}
+
+
+static ngx_http_sgtm_scripts_t *
+ngx_http_sgtm_scripts(ngx_conf_t *cf)
+{
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_sgtm_scripts_t  *scripts;
+
+    scripts = ngx_http_sgtm_scripts_current;
+
+    if (scripts && scripts->pool == cf->pool) {
+        return scripts;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_http_sgtm_scripts_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    scripts = cln->data;
+    scripts->pool = cf->pool;
+
+    ngx_rbtree_init(&scripts->rbtree, &scripts->sentinel,
+                    ngx_str_rbtree_insert_value);
+
+    cln->handler = ngx_http_sgtm_scripts_cleanup;
+    ngx_http_sgtm_scripts_current = scripts;
+
+    return scripts;
+}
+
+
+static void
+ngx_http_sgtm_scripts_cleanup(void *data)
+{
+    /* the next configuration's pool may get the same address */
+
+    if (ngx_http_sgtm_scripts_current == data) {
+        ngx_http_sgtm_scripts_current = NULL;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_script_plain(ngx_conf_t *cf, ngx_http_sgtm_script_t *script,
+    ngx_str_t *json)
+{
+    u_char     *p;
+    ngx_str_t  *body;
+
+    body = &script->plain.body;
+
+    body->len = ngx_http_sgtm_script_len(ngx_http_sgtm_snippet_head)
+                + json->len
+                + ngx_http_sgtm_script_len(ngx_http_sgtm_snippet_tail);
+
+    body->data = ngx_pnalloc(cf->pool, body->len);
+    if (body->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_http_sgtm_script_copy(body->data, ngx_http_sgtm_snippet_head);
+
+    script->node.str.data = p;
+    script->node.str.len = json->len;
+
+    p = ngx_cpymem(p, json->data, json->len);
+
+    ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_tail);
+
+    return ngx_http_sgtm_script_etag(cf, &script->plain);
+}
+
+
+static size_t
+ngx_http_sgtm_script_len(ngx_str_t *parts)
+{
+    size_t  len;
+
+    for (len = 0; parts->len; parts++) {
+        len += parts->len;
+    }
+
+    return len;
+}
+
+
+static u_char *
+ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts)
+{
+    for ( /* void */ ; parts->len; parts++) {
+        p = ngx_cpymem(p, parts->data, parts->len);
+    }
+
+    return p;
+}
+
+
+#if (NGX_ZLIB && NGX_HTTP_GZIP)
+
+static ngx_int_t
+ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
+{
+    int         rc;
+    size_t      size;
+    u_char     *out;
+    z_stream    zs;
+    ngx_str_t  *body;
+
+    body = &script->plain.body;
+
+    /* more than any deflate() needs for text of this size */
+
+    size = body->len + body->len / 8 + 128;
+
+    out = ngx_pnalloc(cf->temp_pool, size);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&zs, sizeof(z_stream));
+
+    rc = deflateInit2(&zs, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16,
+                      MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY);
+    if (rc != Z_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "deflateInit2() failed: %d",
+                      rc);
+        return NGX_ERROR;
+    }
+
+    zs.next_in = body->data;
+    zs.avail_in = body->len;
+    zs.next_out = out;
+    zs.avail_out = size;
+
+    rc = deflate(&zs, Z_FINISH);
+
+    size -= zs.avail_out;
+
+    (void) deflateEnd(&zs);
+
+    if (rc != Z_STREAM_END) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "deflate() failed: %d", rc);
+        return NGX_ERROR;
+    }
+
+    script->gzip.body.len = size;
+    script->gzip.body.data = ngx_pnalloc(cf->pool, size);
+    if (script->gzip.body.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(script->gzip.body.data, out, size);
+
+    return ngx_http_sgtm_script_etag(cf, &script->gzip);
+}
+
+#else
+
+static ngx_int_t
+ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
+{
+    return NGX_OK;
+}
+
+#endif
+
+
+static ngx_int_t
+ngx_http_sgtm_script_etag(ngx_conf_t *cf, ngx_http_sgtm_script_variant_t *v)
+{
+    u_char     *p;
+    u_char      md5[16];
+    ngx_md5_t   ctx;
+
+    ngx_md5_init(&ctx);
+    ngx_md5_update(&ctx, v->body.data, v->body.len);
+    ngx_md5_final(md5, &ctx);
+
+    p = ngx_pnalloc(cf->pool, NGX_HTTP_SGTM_SCRIPT_ETAG);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->etag.len = NGX_HTTP_SGTM_SCRIPT_ETAG;
+    v->etag.data = p;
+
+    *p++ = '"';
+    p = ngx_hex_dump(p, md5, sizeof(md5));
+    *p = '"';
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_script_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                        rc;
+    ngx_http_sgtm_loc_conf_t        *slcf;
+    ngx_http_sgtm_script_variant_t  *v;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "sgtm script handler");
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    if (slcf->script == NULL) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    v = ngx_http_sgtm_script_choose(r, slcf->script);
+
+    if (ngx_http_sgtm_script_headers(r, slcf, v) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_sgtm_script_send(r, &v->body);
+}
+
+
+static ngx_http_sgtm_script_variant_t *
+ngx_http_sgtm_script_choose(ngx_http_request_t *r,
+    ngx_http_sgtm_script_t *script)
+{
+#if (NGX_HTTP_GZIP)
+    if (script->gzip.body.len && ngx_http_gzip_ok(r) == NGX_OK) {
+        return &script->gzip;
+    }
+#endif
+
+    return &script->plain;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_script_headers(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *slcf, ngx_http_sgtm_script_variant_t *v)
+{
+    ngx_str_t        *site;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  gzip = ngx_string("gzip");
+    static ngx_str_t  nosniff = ngx_string("nosniff");
+    static ngx_str_t  same = ngx_string("same-site");
+    static ngx_str_t  cross = ngx_string("cross-origin");
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = v->body.len;
+
+    ngx_str_set(&r->headers_out.content_type, "application/javascript");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_set(&r->headers_out.charset, "utf-8");
+
+    if (v == &slcf->script->gzip) {
+        h = ngx_http_sgtm_script_header(r, "Content-Encoding", &gzip);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        r->headers_out.content_encoding = h;
+    }
+
+    h = ngx_http_sgtm_script_header(r, "ETag", &v->etag);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.etag = h;
+
+    /* pages of another site use it where sgtm_origins lets them send hits */
+
+    site = slcf->origins ? &cross : &same;
+
+    if (ngx_http_sgtm_script_header(r, "Cross-Origin-Resource-Policy", site)
+        == NULL
+        || ngx_http_sgtm_script_header(r, "X-Content-Type-Options", &nosniff)
+           == NULL
+        || ngx_http_sgtm_script_cache_control(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_script_vary(r);
+}
+
+
+static ngx_table_elt_t *
+ngx_http_sgtm_script_header(ngx_http_request_t *r, char *key, ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+    h->key.len = ngx_strlen(key);
+    h->key.data = (u_char *) key;
+    h->value = *value;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return h;
+}
+
+
+/* known as nginx's own, so that "expires" changes it and adds no second one */
+
+static ngx_int_t
+ngx_http_sgtm_script_cache_control(ngx_http_request_t *r)
+{
+    ngx_table_elt_t   *h;
+#if (nginx_version < 1023000)
+    ngx_table_elt_t  **cc;
+#endif
+
+    static ngx_str_t  value = ngx_string(NGX_HTTP_SGTM_SCRIPT_CACHE);
+
+    h = ngx_http_sgtm_script_header(r, "Cache-Control", &value);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (nginx_version >= 1023000)
+
+    r->headers_out.cache_control = h;
+
+#else
+
+    if (r->headers_out.cache_control.elts == NULL
+        && ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
+                          sizeof(ngx_table_elt_t *))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cc = ngx_array_push(&r->headers_out.cache_control);
+    if (cc == NULL) {
+        return NGX_ERROR;
+    }
+
+    *cc = h;
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_script_vary(ngx_http_request_t *r)
+{
+    static ngx_str_t  value = ngx_string("Accept-Encoding");
+
+#if (NGX_HTTP_GZIP)
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    /* with "gzip_vary on" nginx writes the header itself, once */
+
+    if (clcf->gzip_vary) {
+        r->gzip_vary = 1;
+        return NGX_OK;
+    }
+#endif
+
+    return ngx_http_sgtm_script_header(r, "Vary", &value) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_script_send(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}

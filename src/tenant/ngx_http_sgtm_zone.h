@@ -1,0 +1,54 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The module's shared memory.  A tenant that the configuration names has one
+ * block of counters in it, found by its id again after a reload; everything
+ * else shares the block "_other", so that no request can use up memory.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_ZONE_H_INCLUDED_
+#define _NGX_HTTP_SGTM_ZONE_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+#include "../ops/ngx_http_sgtm_counters.h"
+
+
+#define NGX_HTTP_SGTM_ZONE_MIN      (64 * 1024)
+#define NGX_HTTP_SGTM_ZONE_DEFAULT  (32 * 1024 * 1024)
+
+/* reloads over which the counters of a tenant that left are kept */
+#define NGX_HTTP_SGTM_ZONE_KEEP     16
+
+
+/* the head of the zone */
+
+typedef struct {
+    ngx_rbtree_t               tenants;    /* ngx_http_sgtm_zone_node_t */
+    ngx_rbtree_node_t          sentinel;
+    ngx_queue_t                queue;      /* the same, in order of creation */
+    ngx_uint_t                 generation; /* one more with each reload */
+    time_t                     created;
+    ngx_http_sgtm_latency_t    latency;
+} ngx_http_sgtm_zone_t;
+
+
+/*
+ * The tenant of this id, added to the configuration if it is new, or NULL
+ * without memory.  The id's bytes are kept.
+ */
+ngx_http_sgtm_tenant_t *ngx_http_sgtm_tenant_add(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_str_t *id);
+
+/* the configured tenant of this id, else "_other" */
+ngx_http_sgtm_tenant_t *ngx_http_sgtm_tenant_find(
+    ngx_http_sgtm_main_conf_t *smcf, ngx_str_t *id);
+
+/* creates the zone of the configuration; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_sgtm_zone_add(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf);
+
+
+#endif /* _NGX_HTTP_SGTM_ZONE_H_INCLUDED_ */
