@@ -22,8 +22,7 @@ static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
 
 
 ngx_int_t
-ngx_http_sgtm_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *body)
+ngx_http_sgtm_commit_head(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     if (!ngx_http_sgtm_address_full(ctx)
         && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
@@ -31,26 +30,27 @@ ngx_http_sgtm_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    if (ngx_http_sgtm_commit_needed(rw, hit)) {
+    return ngx_http_sgtm_headers_commit(r, ctx);
+}
 
-        if (ngx_http_sgtm_commit_args(r, rw) != NGX_OK) {
-            return NGX_ERROR;
-        }
 
-        if (body && body->len
-            && ngx_http_sgtm_commit_lines(r, rw, body) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+ngx_int_t
+ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    const sgtm_ga4_t *hit, ngx_str_t *body)
+{
+    if (!ngx_http_sgtm_commit_needed(rw, hit)) {
+        return NGX_OK;
     }
 
-    if (ngx_http_sgtm_headers_commit(r, ctx) != NGX_OK) {
+    if (ngx_http_sgtm_commit_args(r, rw) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ctx->committed = 1;
+    if (body == NULL || body->len == 0) {
+        return NGX_OK;
+    }
 
-    return NGX_OK;
+    return ngx_http_sgtm_commit_lines(r, rw, body);
 }
 
 

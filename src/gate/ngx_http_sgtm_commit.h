@@ -14,14 +14,19 @@
 
 
 /*
- * Rewrites arguments and body by rw where hit says that this changes anything,
- * replaces the headers, hides the address: request, access log and variables
- * hold nothing then that ctx->deny removes.  body is that of the request, or
- * NULL if it is left alone.  NGX_OK or NGX_ERROR.
+ * Replaces the headers and hides the address by ctx->deny.  From here on
+ * variables tell what the tagging server may know.  NGX_OK or NGX_ERROR.
  */
-ngx_int_t ngx_http_sgtm_commit(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
-    ngx_str_t *body);
+ngx_int_t ngx_http_sgtm_commit_head(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/*
+ * Rewrites the arguments by rw, and the body unless it is NULL, where hit says
+ * that this changes anything; the access log sees them so.  NGX_OK or
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    const sgtm_ga4_t *hit, ngx_str_t *body);
 
 /*
  * The request's body as one string: where nginx has it, if that is one buffer,

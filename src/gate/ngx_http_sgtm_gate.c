@@ -12,6 +12,8 @@
 #include "ngx_http_sgtm_headers.h"
 
 
+static ngx_int_t ngx_http_sgtm_gate_whole(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason);
 static ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx,
@@ -22,7 +24,7 @@ static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
 static void ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx,
     sgtm_ga4_t *hit);
 static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw);
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
     ngx_http_sgtm_set_t *set, sgtm_pair_t *pair);
 static void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
@@ -66,10 +68,6 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         rw.npa = conf->tables->npa;
     }
 
-    if (conf->set && ngx_http_sgtm_gate_set(r, ctx, &rw) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, body);
 }
 
@@ -80,7 +78,6 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ngx_str_t                  body;
     ngx_uint_t                 fresh;
     sgtm_ga4_t                 hit;
-    sgtm_rewrite_t             rw;
     ngx_http_sgtm_loc_conf_t  *conf;
 
     conf = ctx->conf;
@@ -113,10 +110,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
     }
 
-    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
-    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
-
-    return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
+    return ngx_http_sgtm_gate_whole(r, ctx);
 }
 
 
@@ -157,13 +151,24 @@ ngx_http_sgtm_gate_pass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 ngx_int_t
 ngx_http_sgtm_gate_preview(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
+    ctx->deny = 0;
+
+    return ngx_http_sgtm_gate_whole(r, ctx);
+}
+
+
+/* arguments and body stay as they came */
+
+static ngx_int_t
+ngx_http_sgtm_gate_whole(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
     sgtm_ga4_t      hit;
     sgtm_rewrite_t  rw;
 
-    ctx->deny = 0;
-
-    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
     ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
+
+    rw.matrix = 1;
 
     return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
 }
@@ -197,11 +202,16 @@ ngx_http_sgtm_gate_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     rw->names = &ctx->conf->tables->params;
     rw->deny = ctx->deny;
 
-    if (ngx_http_sgtm_commit(r, ctx, rw, hit, body) != NGX_OK) {
+    if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
+        || ngx_http_sgtm_gate_set(r, ctx, rw, hit) != NGX_OK
+        || ngx_http_sgtm_commit_hit(r, rw, hit, body) != NGX_OK)
+    {
         ctx->disposition = NGX_HTTP_SGTM_FAILED;
         ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ctx->committed = 1;
 
     return NGX_DECLINED;
 }
@@ -217,27 +227,43 @@ ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx, sgtm_ga4_t *hit)
 }
 
 
+/*
+ * The parameters to set.  Their values are made of a request that already is
+ * as it will be sent, so that no variable brings back what was denied.
+ */
+
 static ngx_int_t
 ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    sgtm_rewrite_t *rw)
+    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
 {
-    ngx_uint_t            i;
+    ngx_uint_t            i, n;
+    sgtm_pair_t          *pair;
     ngx_http_sgtm_set_t  *set;
 
-    rw->nset = ctx->conf->set->nelts;
+    if (ctx->conf->set == NULL || rw->matrix) {
+        return NGX_OK;
+    }
 
-    rw->set = ngx_palloc(r->pool, rw->nset * sizeof(sgtm_pair_t));
-    if (rw->set == NULL) {
+    if (rw->deny && ngx_http_sgtm_commit_hit(r, rw, hit, NULL) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    n = ctx->conf->set->nelts;
     set = ctx->conf->set->elts;
 
-    for (i = 0; i < rw->nset; i++) {
-        if (ngx_http_sgtm_gate_value(r, &set[i], &rw->set[i]) != NGX_OK) {
+    pair = ngx_palloc(r->pool, n * sizeof(sgtm_pair_t));
+    if (pair == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (ngx_http_sgtm_gate_value(r, &set[i], &pair[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
+
+    rw->set = pair;
+    rw->nset = n;
 
     return NGX_OK;
 }

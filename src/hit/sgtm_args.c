@@ -26,7 +26,7 @@ static unsigned char *sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
-static unsigned sgtm_args_byte(unsigned char **pos, unsigned char *end);
+static unsigned sgtm_args_read(unsigned char **pos, unsigned char *end);
 
 
 #define X4(x)   x, x, x, x
@@ -232,12 +232,7 @@ sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
 {
     unsigned  c;
 
-    if (end - p < 3) {
-        c = 0x100;
-
-    } else {
-        c = (unsigned) sgtm_args_hex[p[1]] << 4 | sgtm_args_hex[p[2]];
-    }
+    c = (end - p < 3) ? 0x100 : sgtm_args_byte(p + 1);
 
     if (c > 0xff) {
 
@@ -282,7 +277,7 @@ sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
         return p;
     }
 
-    c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+    c = sgtm_args_byte(p);
 
     if (c == '?' || c == '#') {
         arg->nested = 1;
@@ -307,7 +302,7 @@ sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
     low = 0x80;
     high = 0xbf;
 
-    c = sgtm_args_byte(&p, end);
+    c = sgtm_args_read(&p, end);
 
     if (c >= 0xc2 && c <= 0xdf) {
         n = 1;
@@ -333,7 +328,7 @@ sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
         }
 
         q = p;
-        c = sgtm_args_byte(&p, end);
+        c = sgtm_args_read(&p, end);
 
         if (c == '%' && p - q == 1) {
             /* a broken escape: the caller meets it next and names it */
@@ -364,7 +359,7 @@ invalid:
 /* a byte, or what a whole escape means */
 
 static unsigned
-sgtm_args_byte(unsigned char **pos, unsigned char *end)
+sgtm_args_read(unsigned char **pos, unsigned char *end)
 {
     unsigned        c;
     unsigned char  *p;
@@ -376,7 +371,7 @@ sgtm_args_byte(unsigned char **pos, unsigned char *end)
         return *p;
     }
 
-    c = (unsigned) sgtm_args_hex[p[1]] << 4 | sgtm_args_hex[p[2]];
+    c = sgtm_args_byte(p + 1);
 
     if (c > 0xff) {
         *pos = p + 1;
@@ -489,7 +484,7 @@ sgtm_args_is(const sgtm_str_t *value, const unsigned char *data, size_t len)
 
     for (i = 0; i < len; i++) {
 
-        if (p == end || sgtm_args_byte(&p, end) != data[i]) {
+        if (p == end || sgtm_args_read(&p, end) != data[i]) {
             return 0;
         }
     }
@@ -512,7 +507,7 @@ sgtm_args_decode(unsigned char *out, size_t size, const sgtm_str_t *in)
     end = p + in->len;
 
     for (n = 0; n < size && p < end; n++) {
-        out[n] = (unsigned char) sgtm_args_byte(&p, end);
+        out[n] = (unsigned char) sgtm_args_read(&p, end);
     }
 
     return n;

@@ -40,6 +40,12 @@ typedef struct {
 /* the value of a hexadecimal digit, over 0x0f for any other byte */
 extern const unsigned char  sgtm_args_hex[256];
 
+/* the value of two of them, over 0xff where one is none */
+#define sgtm_args_byte(p)                                                     \
+    ((sgtm_args_hex[(p)[0]] | sgtm_args_hex[(p)[1]]) > 0x0f                   \
+     ? 0x100u                                                                 \
+     : (unsigned) sgtm_args_hex[(p)[0]] << 4 | sgtm_args_hex[(p)[1]])
+
 
 void sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in);
 

@@ -414,7 +414,7 @@ sgtm_limits_longer(const sgtm_str_t *value, size_t chars)
         c = *p++;
 
         if (c == '%' && end - p >= 2) {
-            c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+            c = sgtm_args_byte(p);
             p += 2;
         }
 

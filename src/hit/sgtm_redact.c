@@ -375,10 +375,8 @@ sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
         c = *p++;
         escaped = 0;
 
-        if (c == '%' && end - p >= 2
-            && (sgtm_args_hex[p[0]] | sgtm_args_hex[p[1]]) <= 0x0f)
-        {
-            c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+        if (c == '%' && end - p >= 2 && sgtm_args_byte(p) <= 0xff) {
+            c = sgtm_args_byte(p);
             escaped = 1;
         }
 

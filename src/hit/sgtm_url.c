@@ -200,7 +200,7 @@ sgtm_url_escape(sgtm_url_mark_t *mark, unsigned char *p, unsigned char *end)
         return p;
     }
 
-    c = (unsigned) sgtm_args_hex[p[0]] << 4 | sgtm_args_hex[p[1]];
+    c = sgtm_args_byte(p);
 
     if (c != '?' && c != '&' && c != '#' && c != '=') {
         return p;
@@ -279,8 +279,7 @@ sgtm_url_denied(const sgtm_names_t *names, unsigned deny, unsigned char *p,
 
         while (n >= 3 && name[n - 3] == '%') {
 
-            c = (unsigned) sgtm_args_hex[name[n - 2]] << 4
-                | sgtm_args_hex[name[n - 1]];
+            c = sgtm_args_byte(name + n - 2);
 
             if (c > 0xff) {
                 break;

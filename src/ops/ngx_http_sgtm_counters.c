@@ -148,7 +148,7 @@ ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-/* how the last peer that was tried ended; UPSTREAM_N: none was */
+/* how the last peer that was tried ended; UPSTREAM_N: none did */
 
 static ngx_uint_t
 ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
@@ -168,6 +168,12 @@ ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
 
         state = states->elts;
         status = state[states->nelts - 1].status;
+
+        /* without one the client left, or nginx had no memory */
+
+        if (status == 0) {
+            return NGX_HTTP_SGTM_UPSTREAM_N;
+        }
 
         /* nginx gives a status of its own to what had no header */
 

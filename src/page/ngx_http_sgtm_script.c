@@ -13,6 +13,7 @@
 #include <zlib.h>
 #endif
 
+#include "../ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_script.h"
 #include "ngx_http_sgtm_snippet.h"
 
@@ -42,49 +43,26 @@ static ngx_int_t ngx_http_sgtm_script_prefix(ngx_conf_t *cf,
     ngx_str_t *name, ngx_str_t *prefix);
 static void ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf,
     ngx_str_t *id);
+static u_char *ngx_http_sgtm_script_word(u_char *p, char *key,
+    ngx_conf_enum_t *e, ngx_uint_t value);
 static u_char *ngx_http_sgtm_script_string(u_char *p, char *key,
     ngx_str_t *value);
 static ngx_http_sgtm_scripts_t *ngx_http_sgtm_scripts(ngx_conf_t *cf);
 static void ngx_http_sgtm_scripts_cleanup(void *data);
 static ngx_int_t ngx_http_sgtm_script_plain(ngx_conf_t *cf,
     ngx_http_sgtm_script_t *script, ngx_str_t *json);
-static size_t ngx_http_sgtm_script_len(ngx_str_t *parts);
-static u_char *ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
+static size_t ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
 static ngx_int_t ngx_http_sgtm_script_gzip(ngx_conf_t *cf,
     ngx_http_sgtm_script_t *script);
 static ngx_int_t ngx_http_sgtm_script_etag(ngx_conf_t *cf,
     ngx_http_sgtm_script_variant_t *v);
 
-static ngx_http_sgtm_script_variant_t *ngx_http_sgtm_script_choose(
-    ngx_http_request_t *r, ngx_http_sgtm_script_t *script);
 static ngx_int_t ngx_http_sgtm_script_headers(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_sgtm_script_variant_t *v);
 static ngx_table_elt_t *ngx_http_sgtm_script_header(ngx_http_request_t *r,
     char *key, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_script_cache_control(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_script_vary(ngx_http_request_t *r);
-static ngx_int_t ngx_http_sgtm_script_send(ngx_http_request_t *r,
-    ngx_str_t *body);
-
-
-static ngx_str_t  ngx_http_sgtm_script_tiers[] = {
-    ngx_string("enterprise"),
-    ngx_string("professional"),
-    ngx_string("starter")
-};
-
-
-static ngx_str_t  ngx_http_sgtm_script_fallbacks[] = {
-    ngx_string("off"),
-    ngx_string("client")
-};
-
-
-static ngx_str_t  ngx_http_sgtm_script_modes[] = {
-    ngx_string("off"),
-    ngx_string("basic"),
-    ngx_string("advanced")
-};
 
 
 static ngx_str_t  ngx_http_sgtm_script_denied = ngx_string("denied");
@@ -165,7 +143,7 @@ ngx_http_sgtm_script_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
     ngx_http_sgtm_script_tag_id(conf, &tag);
 
-    /* keys, punctuation and the words of the tables are well below 512 */
+    /* keys, punctuation and the words of directives are well below 512 */
 
     len = 512 + NGX_HTTP_SGTM_SCRIPT_ESCAPE
                 * (prefix.len + conf->script_name.len + container.len
@@ -182,12 +160,13 @@ ngx_http_sgtm_script_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     p = ngx_http_sgtm_script_string(p, ",\"script\":", &conf->script_name);
     p = ngx_http_sgtm_script_string(p, ",\"container\":", &container);
     p = ngx_http_sgtm_script_string(p, ",\"tag\":", &tag);
-    p = ngx_http_sgtm_script_string(p, ",\"tier\":",
-                                    &ngx_http_sgtm_script_tiers[conf->tier]);
-    p = ngx_http_sgtm_script_string(p, ",\"fallback\":",
-                            &ngx_http_sgtm_script_fallbacks[conf->fallback]);
-    p = ngx_http_sgtm_script_string(p, ",\"consent\":{\"mode\":",
-                            &ngx_http_sgtm_script_modes[conf->consent_mode]);
+    p = ngx_http_sgtm_script_word(p, ",\"tier\":", ngx_http_sgtm_tiers,
+                                  conf->tier);
+    p = ngx_http_sgtm_script_word(p, ",\"fallback\":",
+                                  ngx_http_sgtm_fallbacks, conf->fallback);
+    p = ngx_http_sgtm_script_word(p, ",\"consent\":{\"mode\":",
+                                  ngx_http_sgtm_consent_modes,
+                                  conf->consent_mode);
 
     for (i = 0; i < SGTM_CONSENT_N; i++) {
         p = ngx_sprintf(p, "%s\"%*s\":", i ? "," : ",\"default\":{",
@@ -245,7 +224,13 @@ static void
 ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
 {
     ngx_str_t   *ids;
-    ngx_uint_t   i, rank, best;
+    ngx_uint_t   i, n;
+
+    static ngx_str_t  best[] = {
+        ngx_string("G-"),
+        ngx_string("GT-"),
+        ngx_null_string                /* any other */
+    };
 
     ngx_str_null(id);
 
@@ -254,25 +239,30 @@ ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
     }
 
     ids = conf->tag_ids->elts;
-    best = 0;
 
-    for (i = 0; i < conf->tag_ids->nelts; i++) {
+    for (n = 0; n < sizeof(best) / sizeof(ngx_str_t); n++) {
+        for (i = 0; i < conf->tag_ids->nelts; i++) {
 
-        if (ngx_strncmp(ids[i].data, "G-", 2) == 0) {
-            rank = 3;
-
-        } else if (ngx_strncmp(ids[i].data, "GT-", 3) == 0) {
-            rank = 2;
-
-        } else {
-            rank = 1;
-        }
-
-        if (rank > best) {
-            best = rank;
-            *id = ids[i];
+            if (ids[i].len >= best[n].len
+                && ngx_memcmp(ids[i].data, best[n].data, best[n].len) == 0)
+            {
+                *id = ids[i];
+                return;
+            }
         }
     }
+}
+
+
+static u_char *
+ngx_http_sgtm_script_word(u_char *p, char *key, ngx_conf_enum_t *e,
+    ngx_uint_t value)
+{
+    while (e->name.len && e->value != value) {
+        e++;
+    }
+
+    return ngx_http_sgtm_script_string(p, key, &e->name);
 }
 
 
@@ -360,49 +350,46 @@ ngx_http_sgtm_script_plain(ngx_conf_t *cf, ngx_http_sgtm_script_t *script,
 
     body = &script->plain.body;
 
-    body->len = ngx_http_sgtm_script_len(ngx_http_sgtm_snippet_head)
+    body->len = ngx_http_sgtm_script_copy(NULL, ngx_http_sgtm_snippet_head)
                 + json->len
-                + ngx_http_sgtm_script_len(ngx_http_sgtm_snippet_tail);
+                + ngx_http_sgtm_script_copy(NULL, ngx_http_sgtm_snippet_tail);
 
     body->data = ngx_pnalloc(cf->pool, body->len);
     if (body->data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_http_sgtm_script_copy(body->data, ngx_http_sgtm_snippet_head);
+    p = body->data;
+    p += ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_head);
 
     script->node.str.data = p;
     script->node.str.len = json->len;
 
     p = ngx_cpymem(p, json->data, json->len);
 
-    ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_tail);
+    (void) ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_tail);
 
     return ngx_http_sgtm_script_etag(cf, &script->plain);
 }
 
 
+/* copies the parts; without a place to, it only adds up their length */
+
 static size_t
-ngx_http_sgtm_script_len(ngx_str_t *parts)
+ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts)
 {
     size_t  len;
 
     for (len = 0; parts->len; parts++) {
+
+        if (p) {
+            ngx_memcpy(p + len, parts->data, parts->len);
+        }
+
         len += parts->len;
     }
 
     return len;
-}
-
-
-static u_char *
-ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts)
-{
-    for ( /* void */ ; parts->len; parts++) {
-        p = ngx_cpymem(p, parts->data, parts->len);
-    }
-
-    return p;
 }
 
 
@@ -507,6 +494,8 @@ ngx_int_t
 ngx_http_sgtm_script_handler(ngx_http_request_t *r)
 {
     ngx_int_t                        rc;
+    ngx_buf_t                       *b;
+    ngx_chain_t                      out;
     ngx_http_sgtm_loc_conf_t        *slcf;
     ngx_http_sgtm_script_variant_t  *v;
 
@@ -528,11 +517,31 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    v = ngx_http_sgtm_script_choose(r, slcf->script);
+    v = &slcf->script->plain;
+
+#if (NGX_HTTP_GZIP)
+    if (slcf->script->gzip.body.len && ngx_http_gzip_ok(r) == NGX_OK) {
+        v = &slcf->script->gzip;
+    }
+#endif
 
     if (ngx_http_sgtm_script_headers(r, slcf, v) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->pos = v->body.data;
+    b->last = v->body.data + v->body.len;
+    b->memory = 1;
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
 
     rc = ngx_http_send_header(r);
 
@@ -540,21 +549,7 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    return ngx_http_sgtm_script_send(r, &v->body);
-}
-
-
-static ngx_http_sgtm_script_variant_t *
-ngx_http_sgtm_script_choose(ngx_http_request_t *r,
-    ngx_http_sgtm_script_t *script)
-{
-#if (NGX_HTTP_GZIP)
-    if (script->gzip.body.len && ngx_http_gzip_ok(r) == NGX_OK) {
-        return &script->gzip;
-    }
-#endif
-
-    return &script->plain;
+    return ngx_http_output_filter(r, &out);
 }
 
 
@@ -696,28 +691,4 @@ ngx_http_sgtm_script_vary(ngx_http_request_t *r)
 #endif
 
     return ngx_http_sgtm_script_header(r, "Vary", &value) ? NGX_OK : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_script_send(ngx_http_request_t *r, ngx_str_t *body)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b->pos = body->data;
-    b->last = body->data + body->len;
-    b->memory = 1;
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
 }

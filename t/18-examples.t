@@ -1,0 +1,178 @@
+# Every file of conf-examples is a whole configuration that works as it stands:
+# only addresses, certificates and paths of the operator's are replaced here.
+# Each takes a hit over TLS and delivers it over TLS to a tagging server whose
+# certificate is verified, at the path that the example's upstream wants.
+#
+# Guards against examples that rot: a directive that was renamed, a proxy_set_
+# header that hides the include's, a path that reaches the tagging server
+# wrong, an upstream that is not verified.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SGTM::Test;
+
+
+my $tid = 'G-ABC1234567';
+my $granted = "v=2&tid=$tid&gcs=G111&gcd=13r3r3r3r5l1&cid=1.2&en=page_view"
+              . '&dl=https%3A%2F%2Fshop.example%2F%3Fgclid%3DMARK&_p=1';
+my $denied = "v=2&tid=$tid&gcs=G100&gcd=13p3p3p3p5l1&cid=1.2&en=page_view"
+             . '&dl=https%3A%2F%2Fshop.example%2F%3Fgclid%3DMARK&_p=1';
+
+my %example = (
+    'customer.conf' => {
+        endpoint => 'sgtm.example.com', path => '/g/collect',
+        denied => 204, script => qr/GTM-ABC1234/,
+    },
+    'strict-csp.conf' => {
+        endpoint => 'sgtm.example.com', path => '/g/collect',
+        denied => undef, script => qr/\Q$tid\E/,
+    },
+    'tag-gateway.conf' => {
+        endpoint => 'G-ABC1234567.fps.goog', path => '/metrics/g/collect',
+        denied => 204, script => qr/\Q$tid\E/,
+        header => ['x-forwarded-countryregion', 'US-CA'],
+    },
+    'resolver.conf' => {
+        endpoint => 'sgtm.example.com', path => '/g/collect',
+        denied => 204, script => qr/\Q$tid\E/,
+    },
+);
+
+my @files = map { m{([^/]+)\z} } glob "$FindBin::Bin/../conf-examples/*.conf";
+
+is_deeply [sort grep { $_ ne 'sgtm_proxy.conf' } @files],
+          [sort keys %example], 'every example is tested';
+
+# the recording server speaks plain HTTP: nginx puts TLS before it
+
+my $tag = SGTM::Backend->start;
+
+my $front = SGTM::Test->start(<<"EOT", names => 'localhost,sgtm.example.com,G-ABC1234567.fps.goog');
+server {
+    listen               127.0.0.1:%%PORT%% ssl;
+    ssl_certificate      %%CERT%%;
+    ssl_certificate_key  %%KEY%%;
+
+    location / {
+        proxy_pass          http://127.0.0.1:@{[ $tag->port ]};
+        proxy_http_version  1.1;
+        proxy_set_header    X-Host \$http_host;
+        proxy_set_header    X-Sni \$ssl_server_name;
+    }
+}
+EOT
+
+for my $file (sort keys %example) {
+    subtest $file => sub { try($file, $example{$file}) };
+}
+
+done_testing;
+
+
+sub try {
+    my ($file, $want) = @_;
+
+    my $t = start($file, $want->{endpoint});
+    my $get = sub { $t->request('GET', $_[0], [], undef, tls => 1) };
+
+    $tag->clear;
+
+    my $res = $get->("/metrics/g/collect?$granted");
+    is $res->{status}, 204, 'a hit is taken';
+
+    my ($hit) = $tag->wait_requests(1);
+
+    (my $uri = $hit->{uri}) =~ s/&uafvl=[^&]*//;
+    is $uri, "$want->{path}?$granted", 'and arrives';
+    is $hit->{h}{'x-sni'}, $want->{endpoint}, 'at the endpoint that TLS names';
+    is $hit->{h}{'x-host'}, $want->{endpoint}, 'and Host';
+    is $hit->{h}{'x-forwarded-proto'}, 'https', 'with the scheme';
+
+    if ($want->{header}) {
+        my ($name, $value) = @{ $want->{header} };
+        is $hit->{h}{$name}, $value, $name;
+    }
+
+    $tag->clear;
+
+    is $get->("/metrics/g/collect?$denied")->{status}, 204,
+       'a denied hit is answered';
+
+    if (defined $want->{denied}) {
+        ($hit) = $tag->wait_requests(1);
+        unlike $hit->{uri}, qr/MARK/, 'and redacted';
+
+    } else {
+        select undef, undef, undef, 0.3;
+        is $tag->count, 0, 'and not forwarded';
+    }
+
+    like $get->('/metrics/t.js')->{body}, $want->{script}, 'the script';
+
+    $t->stop;
+}
+
+
+sub start {
+    my ($file, $endpoint) = @_;
+
+    my $root = SGTM::Run::root();
+    my $dir = SGTM::Run::dir('example');
+    my $ca = $front->certificate->{cert};
+    my $address = '127.0.0.1:' . $front->port;
+    my $load = SGTM::Nginx::load_module({ module => 1 });
+    my $user = $> == 0 ? 'user root;' : '';
+
+    my $proxy = SGTM::Run::get("$root/conf-examples/sgtm_proxy.conf");
+
+    $proxy =~ s{/etc/ssl/certs/ca-certificates\.crt}{$ca} or die 'no CA';
+    SGTM::Run::put("$dir/sgtm_proxy.conf", $proxy);
+
+    my $main = <<"EOT";
+$load
+$user
+daemon      off;
+pid         %%DIR%%/nginx.pid;
+error_log   %%DIR%%/error.log info;
+EOT
+
+    my $http = <<"EOT";
+http {
+    access_log             %%DIR%%/access.log;
+    client_body_temp_path  %%DIR%%/tmp/body;
+    proxy_temp_path        %%DIR%%/tmp/proxy;
+    fastcgi_temp_path      %%DIR%%/tmp/fastcgi;
+    uwsgi_temp_path        %%DIR%%/tmp/uwsgi;
+    scgi_temp_path         %%DIR%%/tmp/scgi;
+EOT
+
+    my $conf = SGTM::Run::get("$root/conf-examples/$file");
+
+    for ($conf) {
+        s{^load_module[^;]*;}{$main}m or die "$file: load_module";
+        s{^http \{}{$http}m or die "$file: http";
+        s{include\s+mime\.types;}{} or die "$file: mime.types";
+        s{include\s+sgtm_proxy\.conf}{include $dir/sgtm_proxy.conf}
+            or die "$file: include";
+        s{listen\s+443 ssl http2;}{%%LISTEN_H2(127.0.0.1:%%PORT%% ssl)%%}
+            or die "$file: listen";
+        s{/etc/ssl/certs/shop\.example\.crt}{%%CERT%%} or die "$file: cert";
+        s{/etc/ssl/private/shop\.example\.key}{%%KEY%%} or die "$file: key";
+        s{/var/www/shop}{%%DIR%%/html} or die "$file: root";
+        s{/var/log/nginx/}{%%DIR%%/}g;
+        s{127\.0\.0\.1:8081}{127.0.0.1:%%PORT2%%}g;
+
+        # the tagging server's address; a name in a variable is looked for
+        # among the upstreams before it is resolved
+
+        s{server(\s+)\Q$endpoint\E:443;}{server$1$address;}
+            or s{(?=^\s+resolver\s)}{upstream $endpoint { server $address; }\n}m
+            or die "$file: upstream";
+
+        # this machine's place
+
+        s{192\.0\.2\.0/24}{127.0.0.0/8};
+    }
+
+    return SGTM::Test->start(undef, conf => $conf);
+}
