@@ -293,6 +293,8 @@ ngx_http_sgtm_create_main_conf(ngx_conf_t *cf)
 
     ngx_rbtree_init(&smcf->tenants, &smcf->sentinel,
                     ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&smcf->scripts, &smcf->scripts_sentinel,
+                    ngx_str_rbtree_insert_value);
 
     if (ngx_array_init(&smcf->tables, cf->pool, 4,
                        sizeof(ngx_http_sgtm_tables_t *))

@@ -122,6 +122,9 @@ typedef struct {
 
     ngx_array_t                tables;     /* of ngx_http_sgtm_tables_t * */
 
+    ngx_rbtree_t               scripts;    /* ngx_http_sgtm_script_t */
+    ngx_rbtree_node_t          scripts_sentinel;
+
     unsigned                   gateways:1;
     unsigned                   warned:1;   /* of tier enterprise, no spool */
 } ngx_http_sgtm_main_conf_t;
@@ -260,6 +263,7 @@ typedef struct {
     unsigned                   gpc:1;      /* Sec-GPC: 1 */
     unsigned                   committed:1;
     unsigned                   failed:1;   /* the fallback answers */
+    unsigned                   cookieless:1;   /* mode basic, denied */
     unsigned                   consent_read:1;
     unsigned                   consent_absent:1;
 } ngx_http_sgtm_ctx_t;

@@ -6,6 +6,7 @@
 
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
+#include "gate/ngx_http_sgtm_route.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
 
@@ -289,11 +290,17 @@ ngx_http_sgtm_conf_script_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (value[1].len == 0
         || value[1].data[0] == '/'
-        || ngx_http_sgtm_conf_chars(&value[1], "-._/") != NGX_OK)
+        || value[1].data[value[1].len - 1] == '/'
+        || ngx_strstr(value[1].data, "//")
+        || ngx_strstr(value[1].data, "./")
+        || value[1].data[value[1].len - 1] == '.'
+        || ngx_http_sgtm_conf_chars(&value[1], "-._/") != NGX_OK
+        || ngx_http_sgtm_route_path(&value[1]) != NGX_HTTP_SGTM_ROUTE_PASS)
     {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
-                                     "a name below the prefix, as \"t.js\", "
-                                     "of letters, digits and \"-._/\"");
+                                     "a path below the prefix, as \"t.js\", "
+                                     "of letters, digits and \"-._/\", that "
+                                     "has no other meaning");
     }
 
     slcf->script_name = value[1];

@@ -53,6 +53,9 @@ ngx_http_sgtm_consent(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         ctx->deny |= SGTM_DENY_ADDRESS;
     }
 
+    ctx->cookieless = (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
+                       && (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE));
+
     /*
      * a page that was denied made its ids for this page alone; one that was
      * not sent those of its cookies

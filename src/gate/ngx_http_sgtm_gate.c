@@ -56,9 +56,7 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
-        && (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE))
-    {
+    if (ctx->cookieless) {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
     }
 

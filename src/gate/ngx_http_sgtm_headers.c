@@ -415,6 +415,11 @@ ngx_http_sgtm_header_cookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     size_t   len;
     u_char  *p, buf[NGX_HTTP_SGTM_HEADER_BUF];
 
+    if (ctx->cookieless) {
+        value->len = 0;
+        return NGX_OK;
+    }
+
     p = buf;
 
     if (value->len > NGX_HTTP_SGTM_HEADER_BUF) {

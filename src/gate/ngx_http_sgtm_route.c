@@ -37,7 +37,6 @@ typedef struct {
 } ngx_http_sgtm_methods_t;
 
 
-static ngx_uint_t ngx_http_sgtm_route_path(ngx_str_t *path);
 static ngx_uint_t ngx_http_sgtm_route_encoded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
@@ -159,7 +158,7 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_sgtm_route_path(ngx_str_t *path)
 {
     u_char                *p, *last;

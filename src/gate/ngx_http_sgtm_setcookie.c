@@ -43,7 +43,9 @@ ngx_http_sgtm_setcookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         name.len--;
     }
 
-    if (!sgtm_redact_cookie(&ctx->conf->tables->cookie_names, ctx->deny, &name))
+    if (ctx->cookieless
+        || !sgtm_redact_cookie(&ctx->conf->tables->cookie_names, ctx->deny,
+                               &name))
     {
         h->hash = 0;
         return NGX_OK;

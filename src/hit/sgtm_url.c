@@ -29,6 +29,7 @@ typedef struct {
 } sgtm_url_mark_t;
 
 
+static int sgtm_url_opens(uint64_t *open, const sgtm_url_mark_t *mark);
 static int sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p,
     unsigned char *end);
 static int sgtm_url_delimiter(sgtm_url_mark_t *mark, unsigned char *p,
@@ -43,16 +44,18 @@ static unsigned char *sgtm_url_copy(unsigned char *out, unsigned char *p,
 
 
 /*
- * A dropped segment takes one delimiter with it.  That one is held back until
- * it is clear that something follows it: "?" stays for the next segment, "&"
- * and what ends an inner URL goes.
+ * A dropped segment takes one delimiter with it.  The one before it is held
+ * back until it is clear that something follows: the "?" or "#" that opens the
+ * arguments stays for the next of them, any other gives way to the next
+ * delimiter.
  */
 
 size_t
 sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     unsigned char *out)
 {
-    int               found;
+    int               opens;
+    uint64_t          open;
     unsigned char    *w, *kept, *next, *name, *end;
     sgtm_url_mark_t   held, mark;
 
@@ -61,6 +64,7 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     }
 
     w = out;
+    open = 0;
     kept = in->data;
     next = in->data;
     end = in->data + in->len;
@@ -68,13 +72,13 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     while (deny && sgtm_url_delimiter(&held, next, end)) {
 
         w = sgtm_url_copy(w, kept, held.start);
+
+        opens = sgtm_url_opens(&open, &held);
         name = held.end;
 
         for ( ;; ) {
 
-            found = sgtm_url_mark(&mark, name, end);
-
-            if (!found) {
+            if (!sgtm_url_mark(&mark, name, end)) {
                 mark.start = end;
                 mark.end = end;
                 mark.ch = '\0';
@@ -88,25 +92,20 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
                 break;
             }
 
-            do {
-                found = sgtm_url_delimiter(&mark, mark.start, end);
+            name = mark.start;
 
-                if (!found) {
+            do {
+                if (!sgtm_url_delimiter(&mark, name, end)) {
                     return (size_t) (w - out);
                 }
 
-                if (mark.ch != '?' && mark.depth <= held.depth) {
-                    break;
-                }
+                name = mark.end;
 
-                mark.start = mark.end;
+            } while (mark.ch == '?' || mark.depth > held.depth);
 
-            } while (1);
-
-            name = mark.end;
-
-            if (mark.ch == '#' || mark.depth < held.depth || held.ch == '&') {
+            if (mark.ch == '#' || mark.depth < held.depth || !opens) {
                 held = mark;
+                opens = sgtm_url_opens(&open, &held);
             }
         }
 
@@ -119,6 +118,37 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     w = sgtm_url_copy(w, kept, end);
 
     return (size_t) (w - out);
+}
+
+
+/*
+ * Whether a delimiter opens the arguments of an URL, and is not one between
+ * them; a second "?" is a part of a value.  open has a bit for each depth that
+ * is within its arguments; what is deeper ends with the segment.
+ */
+
+static int
+sgtm_url_opens(uint64_t *open, const sgtm_url_mark_t *mark)
+{
+    int       within;
+    uint64_t  bit;
+
+    if (mark->depth > 63) {
+        return mark->ch != '&';
+    }
+
+    bit = (uint64_t) 1 << mark->depth;
+    within = (*open & bit) ? 1 : 0;
+
+    *open &= bit - 1;
+
+    if (mark->ch == '#') {
+        return 1;
+    }
+
+    *open |= bit;
+
+    return mark->ch == '?' && !within;
 }
 
 

@@ -13,8 +13,8 @@
 #include <zlib.h>
 #endif
 
-#include "../ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_script.h"
+#include "ngx_http_sgtm_settings.h"
 #include "ngx_http_sgtm_snippet.h"
 
 
@@ -24,31 +24,7 @@
 /* a strong ETag: the MD5 of what is sent, in quotes */
 #define NGX_HTTP_SGTM_SCRIPT_ETAG   (2 * 16 + 2)
 
-/* the length of "\u0022" */
-#define NGX_HTTP_SGTM_SCRIPT_ESCAPE  6
 
-
-/* the scripts of the configuration that is being read */
-
-typedef struct {
-    ngx_pool_t         *pool;
-    ngx_rbtree_t        rbtree;
-    ngx_rbtree_node_t   sentinel;
-} ngx_http_sgtm_scripts_t;
-
-
-static ngx_int_t ngx_http_sgtm_script_settings(ngx_conf_t *cf,
-    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *prefix, ngx_str_t *json);
-static ngx_int_t ngx_http_sgtm_script_prefix(ngx_conf_t *cf,
-    ngx_str_t *name, ngx_str_t *prefix);
-static void ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf,
-    ngx_str_t *id);
-static u_char *ngx_http_sgtm_script_word(u_char *p, char *key,
-    ngx_conf_enum_t *e, ngx_uint_t value);
-static u_char *ngx_http_sgtm_script_string(u_char *p, char *key,
-    ngx_str_t *value);
-static ngx_http_sgtm_scripts_t *ngx_http_sgtm_scripts(ngx_conf_t *cf);
-static void ngx_http_sgtm_scripts_cleanup(void *data);
 static ngx_int_t ngx_http_sgtm_script_plain(ngx_conf_t *cf,
     ngx_http_sgtm_script_t *script, ngx_str_t *json);
 static size_t ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
@@ -65,37 +41,25 @@ static ngx_int_t ngx_http_sgtm_script_cache_control(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_script_vary(ngx_http_request_t *r);
 
 
-static ngx_str_t  ngx_http_sgtm_script_denied = ngx_string("denied");
-static ngx_str_t  ngx_http_sgtm_script_granted = ngx_string("granted");
-
-
-/* only while a configuration is read, and NULL once its pool is gone */
-
-static ngx_http_sgtm_scripts_t  *ngx_http_sgtm_scripts_current;
-
-
 ngx_int_t
 ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     ngx_str_t *prefix)
 {
-    uint32_t                  hash;
-    ngx_str_t                 json;
-    ngx_http_sgtm_script_t   *script;
-    ngx_http_sgtm_scripts_t  *scripts;
+    uint32_t                    hash;
+    ngx_str_t                   json;
+    ngx_http_sgtm_script_t     *script;
+    ngx_http_sgtm_main_conf_t  *smcf;
 
-    scripts = ngx_http_sgtm_scripts(cf);
-    if (scripts == NULL) {
-        return NGX_ERROR;
-    }
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
 
-    if (ngx_http_sgtm_script_settings(cf, conf, prefix, &json) != NGX_OK) {
+    if (ngx_http_sgtm_settings(cf, conf, prefix, &json) != NGX_OK) {
         return NGX_ERROR;
     }
 
     hash = ngx_crc32_long(json.data, json.len);
 
     conf->script = (ngx_http_sgtm_script_t *)
-                       ngx_str_rbtree_lookup(&scripts->rbtree, &json, hash);
+                       ngx_str_rbtree_lookup(&smcf->scripts, &json, hash);
 
     if (conf->script) {
         return NGX_OK;
@@ -114,230 +78,11 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
     script->node.node.key = hash;
 
-    ngx_rbtree_insert(&scripts->rbtree, &script->node.node);
+    ngx_rbtree_insert(&smcf->scripts, &script->node.node);
 
     conf->script = script;
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_script_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
-    ngx_str_t *name, ngx_str_t *json)
-{
-    u_char      *p;
-    size_t       len;
-    ngx_str_t    prefix, container, tag;
-    ngx_uint_t   i;
-
-    if (ngx_http_sgtm_script_prefix(cf, name, &prefix) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_str_null(&container);
-
-    if (conf->containers && conf->containers->nelts) {
-        container = ((ngx_str_t *) conf->containers->elts)[0];
-    }
-
-    ngx_http_sgtm_script_tag_id(conf, &tag);
-
-    /* keys, punctuation and the words of directives are well below 512 */
-
-    len = 512 + NGX_HTTP_SGTM_SCRIPT_ESCAPE
-                * (prefix.len + conf->script_name.len + container.len
-                   + tag.len);
-
-    json->data = ngx_pnalloc(cf->temp_pool, len);
-    if (json->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(json->data, "{\"v\":1", sizeof("{\"v\":1") - 1);
-
-    p = ngx_http_sgtm_script_string(p, ",\"prefix\":", &prefix);
-    p = ngx_http_sgtm_script_string(p, ",\"script\":", &conf->script_name);
-    p = ngx_http_sgtm_script_string(p, ",\"container\":", &container);
-    p = ngx_http_sgtm_script_string(p, ",\"tag\":", &tag);
-    p = ngx_http_sgtm_script_word(p, ",\"tier\":", ngx_http_sgtm_tiers,
-                                  conf->tier);
-    p = ngx_http_sgtm_script_word(p, ",\"fallback\":",
-                                  ngx_http_sgtm_fallbacks, conf->fallback);
-    p = ngx_http_sgtm_script_word(p, ",\"consent\":{\"mode\":",
-                                  ngx_http_sgtm_consent_modes,
-                                  conf->consent_mode);
-
-    for (i = 0; i < SGTM_CONSENT_N; i++) {
-        p = ngx_sprintf(p, "%s\"%*s\":", i ? "," : ",\"default\":{",
-                        sgtm_consent_names[i].len, sgtm_consent_names[i].data);
-
-        p = ngx_http_sgtm_script_string(p, "",
-                          conf->consent_default->state[i] == SGTM_GRANTED
-                          ? &ngx_http_sgtm_script_granted
-                          : &ngx_http_sgtm_script_denied);
-    }
-
-    p = ngx_cpymem(p, "}}}", sizeof("}}}") - 1);
-
-    json->len = p - json->data;
-
-    return NGX_OK;
-}
-
-
-/*
- * A location's name is decoded, but the script wants the path of a URL: which
- * leaves only ASCII.
- */
-
-static ngx_int_t
-ngx_http_sgtm_script_prefix(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *prefix)
-{
-    u_char  *p;
-    size_t   escapes;
-
-    escapes = ngx_escape_uri(NULL, name->data, name->len, NGX_ESCAPE_URI);
-
-    p = ngx_pnalloc(cf->temp_pool, name->len + 2 * escapes + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    prefix->data = p;
-
-    p = (u_char *) ngx_escape_uri(p, name->data, name->len, NGX_ESCAPE_URI);
-
-    if (p == prefix->data || p[-1] != '/') {
-        *p++ = '/';
-    }
-
-    prefix->len = p - prefix->data;
-
-    return NGX_OK;
-}
-
-
-/* a measurement id says most about where hits go, then a Google tag's id */
-
-static void
-ngx_http_sgtm_script_tag_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
-{
-    ngx_str_t   *ids;
-    ngx_uint_t   i, n;
-
-    static ngx_str_t  best[] = {
-        ngx_string("G-"),
-        ngx_string("GT-"),
-        ngx_null_string                /* any other */
-    };
-
-    ngx_str_null(id);
-
-    if (conf->tag_ids == NULL) {
-        return;
-    }
-
-    ids = conf->tag_ids->elts;
-
-    for (n = 0; n < sizeof(best) / sizeof(ngx_str_t); n++) {
-        for (i = 0; i < conf->tag_ids->nelts; i++) {
-
-            if (ids[i].len >= best[n].len
-                && ngx_memcmp(ids[i].data, best[n].data, best[n].len) == 0)
-            {
-                *id = ids[i];
-                return;
-            }
-        }
-    }
-}
-
-
-static u_char *
-ngx_http_sgtm_script_word(u_char *p, char *key, ngx_conf_enum_t *e,
-    ngx_uint_t value)
-{
-    while (e->name.len && e->value != value) {
-        e++;
-    }
-
-    return ngx_http_sgtm_script_string(p, key, &e->name);
-}
-
-
-/*
- * A JSON string that is harmless in a script, too, and in HTML: whatever is
- * neither a letter, a digit nor known to mean nothing anywhere is escaped.
- */
-
-static u_char *
-ngx_http_sgtm_script_string(u_char *p, char *key, ngx_str_t *value)
-{
-    u_char  c;
-    size_t  i;
-
-    p = ngx_cpymem(p, key, ngx_strlen(key));
-    *p++ = '"';
-
-    for (i = 0; i < value->len; i++) {
-        c = value->data[i];
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9')
-            || c == '-' || c == '_' || c == '.' || c == '/' || c == '%')
-        {
-            *p++ = c;
-
-        } else {
-            p = ngx_sprintf(p, "\\u%04xd", (ngx_int_t) c);
-        }
-    }
-
-    *p++ = '"';
-
-    return p;
-}
-
-
-static ngx_http_sgtm_scripts_t *
-ngx_http_sgtm_scripts(ngx_conf_t *cf)
-{
-    ngx_pool_cleanup_t       *cln;
-    ngx_http_sgtm_scripts_t  *scripts;
-
-    scripts = ngx_http_sgtm_scripts_current;
-
-    if (scripts && scripts->pool == cf->pool) {
-        return scripts;
-    }
-
-    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_http_sgtm_scripts_t));
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    scripts = cln->data;
-    scripts->pool = cf->pool;
-
-    ngx_rbtree_init(&scripts->rbtree, &scripts->sentinel,
-                    ngx_str_rbtree_insert_value);
-
-    cln->handler = ngx_http_sgtm_scripts_cleanup;
-    ngx_http_sgtm_scripts_current = scripts;
-
-    return scripts;
-}
-
-
-static void
-ngx_http_sgtm_scripts_cleanup(void *data)
-{
-    /* the next configuration's pool may get the same address */
-
-    if (ngx_http_sgtm_scripts_current == data) {
-        ngx_http_sgtm_scripts_current = NULL;
-    }
 }
 
 
