@@ -1,0 +1,266 @@
+# Builds and tests ngx_http_sgtm_module; "make help" says what can be made.
+
+SHELL = /bin/bash
+
+BUILD ?= release
+NGINX_SRC ?=
+STATIC ?=
+V ?=
+
+FUZZ_SECONDS ?= 60
+TEST_JOBS ?= 2
+TESTS ?=
+
+JOBS := $(shell nproc 2> /dev/null || echo 1)
+TOP := $(CURDIR)
+MODULE = ngx_http_sgtm_module
+
+
+# the flavours
+
+CC_OPT_release = -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+    -Wformat -Werror=format-security
+LD_OPT_release = -Wl,-z,relro -Wl,-z,now
+
+CC_OPT_debug = -O0 -g3
+LD_OPT_debug =
+
+CC_OPT_sanitize = -O1 -g3 -fno-omit-frame-pointer -fsanitize=address,undefined
+LD_OPT_sanitize = -fsanitize=address,undefined
+
+CC_OPT := $(strip $(CC_OPT_$(BUILD)))
+LD_OPT := $(strip $(LD_OPT_$(BUILD)))
+
+ifeq ($(CC_OPT),)
+$(error BUILD is "$(BUILD)", but may be release, debug or sanitize)
+endif
+
+
+# Which nginx.  The tree is never written to: the build directory holds links
+# to its parts and nginx's own configure runs there.
+
+ifeq ($(NGINX_SRC),)
+
+ifneq ($(STATIC),)
+$(error STATIC=1 needs a whole source tree of nginx: NGINX_SRC=<directory>)
+endif
+
+NGX_TREE := /usr/share/nginx/src
+NGX_FLAGS_FILE := $(NGX_TREE)/conf_flags
+NGX_FLAGS = "$${NGX_CONF_FLAGS[@]}"
+OUT := build/$(BUILD)
+
+else
+
+NGX_TREE := $(realpath $(NGINX_SRC))
+
+ifeq ($(wildcard $(NGX_TREE)/src/core/nginx.h),)
+$(error NGINX_SRC is "$(NGINX_SRC)", which is no source tree of nginx)
+endif
+
+NGX_VERSION := $(shell sed -n 's/^\#define NGINX_VERSION *"\(.*\)"/\1/p' \
+    $(NGX_TREE)/src/core/nginx.h)
+NGX_FLAGS_FILE :=
+NGX_FLAGS = --with-compat --with-debug --with-threads --with-http_ssl_module \
+    --with-http_v2_module --with-http_realip_module --with-http_sub_module \
+    --with-http_stub_status_module --with-http_gunzip_module
+OUT := build/nginx-$(NGX_VERSION)/$(BUILD)$(if $(STATIC),-static)
+
+endif
+
+TREE := $(OUT)/tree
+SO := $(OUT)/$(MODULE).so
+
+CONFIGURE = ./configure $(NGX_FLAGS) \
+    $(if $(filter default,$(origin CC)),,--with-cc="$(CC)") \
+    --with-cc-opt="$(CC_OPT)" --with-ld-opt="$(LD_OPT)" --builddir=objs \
+    --add-$(if $(STATIC),,dynamic-)module="$(TOP)"
+
+NGX_MAKE = $(MAKE) $(if $(V),,-s --no-print-directory) -C $(TREE) \
+    -f objs/Makefile $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+
+
+# what the tests are told
+
+export SGTM_BUILD := $(BUILD)
+export SGTM_MODULE := $(if $(STATIC),static,$(TOP)/$(SO))
+
+ifneq ($(NGINX_SRC),)
+export SGTM_NGINX := $(TOP)/$(OUT)/nginx
+endif
+
+
+.PHONY: all setup nginx unit run test lint fuzz fuzz-targets bench snippet \
+    clean help FORCE
+
+all: $(if $(STATIC),nginx,module)
+
+
+help:
+	@echo 'make                builds build/$(MODULE).so for the nginx'
+	@echo '                    that is installed (packages nginx, nginx-dev)'
+	@echo 'make run            the demo, in the foreground'
+	@echo 'make test           all tests; TESTS="t/00-build.t" for some'
+	@echo 'make lint           style and static checks'
+	@echo 'make fuzz           each fuzz target for FUZZ_SECONDS=60'
+	@echo 'make bench          the benchmark'
+	@echo 'make snippet        builds t.js from snippet/ into src/page/'
+	@echo 'make setup          installs what building needs'
+	@echo 'make clean          removes build/'
+	@echo
+	@echo 'BUILD=release       or debug, or sanitize: the flavour; the last'
+	@echo '                    two are built in build/debug, build/sanitize'
+	@echo 'NGINX_SRC=<tree>    builds in build/nginx-<version>/ for a source'
+	@echo '                    tree of nginx, which is not written to'
+	@echo 'STATIC=1            with NGINX_SRC: an nginx with the module inside'
+	@echo 'V=1                 shows the commands of the compiler'
+
+
+setup:
+	@tools/setup.sh build
+
+
+# configure, when the module's config or a flag has changed
+
+$(TREE)/objs/Makefile: config $(OUT)/configuration $(NGX_FLAGS_FILE) \
+    $(NGX_TREE)/src/core/nginx.h
+	@echo "configuring for nginx in $(NGX_TREE)"
+	@rm -rf $(TREE) && mkdir -p $(TREE)
+	@for name in $(NGX_TREE)/*; do \
+	    case $${name##*/} in \
+	        objs | Makefile) ;; \
+	        *) ln -s "$$name" $(TREE)/ ;; \
+	    esac; \
+	done
+	@test -e $(TREE)/configure \
+	    || ln -s $(NGX_TREE)/auto/configure $(TREE)/configure
+	@cd $(TREE) \
+	    && $(if $(NGX_FLAGS_FILE),. $(NGX_FLAGS_FILE) &&) \
+	    ASAN_OPTIONS=detect_leaks=0 $(CONFIGURE) > ../configure.log 2>&1 \
+	    || { sed -n '/error:/,$$p' ../configure.log >&2; \
+	         echo "(all of it: $(OUT)/configure.log)" >&2; \
+	         rm -f objs/Makefile; exit 1; }
+
+
+# the command line of configure, touched only when it differs
+
+$(OUT)/configuration: FORCE
+	@mkdir -p $(OUT)
+	@echo '$(subst ','\'',$(NGX_TREE) $(CONFIGURE))' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+
+$(NGX_TREE)/conf_flags $(NGX_TREE)/src/core/nginx.h:
+	@echo 'nginx cannot be built against: $@ is missing.' >&2
+	@echo 'Debian has it in the package nginx-dev ("make setup" installs' >&2
+	@echo 'it); for another nginx: make NGINX_SRC=<its source tree>.' >&2
+	@exit 1
+
+
+.PHONY: module
+
+module: $(TREE)/objs/Makefile
+	@$(NGX_MAKE) modules
+	@cmp -s $(TREE)/objs/$(MODULE).so $(SO) \
+	    || install -m 644 $(TREE)/objs/$(MODULE).so $(SO)
+ifeq ($(OUT),build/release)
+	@cmp -s $(SO) build/$(MODULE).so \
+	    || install -m 644 $(SO) build/$(MODULE).so
+	@echo "built build/$(MODULE).so"
+else
+	@echo "built $(SO)"
+endif
+
+
+nginx: $(TREE)/objs/Makefile
+	@$(NGX_MAKE) binary
+	@cmp -s $(TREE)/objs/nginx $(OUT)/nginx \
+	    || install -m 755 $(TREE)/objs/nginx $(OUT)/nginx
+	@echo "built $(OUT)/nginx"
+
+
+# Unit tests and fuzz targets of src/hit, which knows no nginx.  They are
+# sanitized in every flavour.
+
+HIT_SRCS := $(wildcard src/hit/*.c)
+UNITS := $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
+FUZZERS := $(patsubst fuzz/%.c,build/fuzz/%,$(wildcard fuzz/*.c))
+
+HIT_CFLAGS = -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
+    -Isrc -Isrc/hit -MMD -MP
+UNIT_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CC = clang
+FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
+
+unit: $(UNITS)
+
+build/unit/hit/%.o: src/hit/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+build/unit/%.o: t/unit/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) -It/unit $(UNIT_SAN) -c -o $@ $<
+
+build/unit/%: build/unit/%.o $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
+	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^
+
+fuzz-targets: $(FUZZERS)
+
+build/fuzz/hit/%.o: src/hit/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+build/fuzz/%.o: fuzz/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
+	$(if $(V),,@)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^
+
+.PRECIOUS: build/unit/%.o build/unit/hit/%.o build/fuzz/%.o build/fuzz/hit/%.o
+
+-include $(wildcard build/unit/*.d build/unit/hit/*.d build/fuzz/*.d \
+    build/fuzz/hit/*.d)
+
+
+run:
+	@tools/setup.sh run
+	@$(MAKE) --no-print-directory module
+	@exec demo/run.sh
+
+
+# Everything: the linter, the fuzz targets and the snippet's own tests are .t
+# files as well, so the end is prove's summary.
+
+test:
+	@tools/setup.sh test
+	@$(MAKE) --no-print-directory $(if $(STATIC),nginx,module \
+	    $(if $(NGINX_SRC),nginx)) unit fuzz-targets
+	@prove -j$(TEST_JOBS) $(or $(TESTS),t/*.t $(UNITS))
+
+
+lint:
+	@tools/setup.sh test
+	@tools/lint
+
+
+fuzz: fuzz-targets
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz
+
+
+bench:
+	@tools/setup.sh bench
+	@$(MAKE) --no-print-directory module
+	@exec bench/run
+
+
+snippet:
+	@tools/setup.sh test
+	@cd snippet && npm run --silent build
+
+
+clean:
+	rm -rf build
