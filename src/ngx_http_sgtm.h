@@ -237,6 +237,7 @@ typedef struct {
     ngx_str_t                  event;      /* of the hit's first event */
     ngx_str_t                  origin;     /* an allowed one to be echoed */
     ngx_str_t                  decoded;    /* a query that came in base64 */
+    ngx_str_t                  param;      /* what a refusal speaks of */
 
     /* what nginx had, to be put back */
 

@@ -118,7 +118,7 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
     r->err_status = 0;
 
     if (ctx == NULL) {
-        return ngx_http_sgtm_answer_text(r, status,
+        return ngx_http_sgtm_answer_text(r, NULL, status,
                                          NGX_HTTP_SGTM_REASON_INTERNAL);
     }
 
@@ -128,7 +128,7 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
     if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
         && ctx->route != NGX_HTTP_SGTM_ROUTE_OPAQUE)
     {
-        return ngx_http_sgtm_answer_text(r, status,
+        return ngx_http_sgtm_answer_text(r, ctx, status,
                                          ngx_http_sgtm_failure(ctx));
     }
 
@@ -145,5 +145,5 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
         }
     }
 
-    return ngx_http_sgtm_answer_text(r, status, ctx->reason);
+    return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
 }

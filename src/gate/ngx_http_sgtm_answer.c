@@ -74,42 +74,52 @@ ngx_http_sgtm_answer(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 {
     ngx_http_sgtm_log_strip(r, ctx);
 
-    ngx_http_finalize_request(r,
-                           ngx_http_sgtm_answer_text(r, status, ctx->reason));
+    ngx_http_finalize_request(r, ngx_http_sgtm_answer_text(r, ctx, status,
+                                                           ctx->reason));
 
     return NGX_DONE;
 }
 
 
 ngx_int_t
-ngx_http_sgtm_answer_text(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_uint_t reason)
+ngx_http_sgtm_answer_text(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t status, ngx_uint_t reason)
 {
-    ngx_str_t                  type;
-    const sgtm_reason_t       *text;
+    u_char                    *p;
+    ngx_str_t                  type, param;
+    const sgtm_reason_t       *why;
     ngx_http_complex_value_t   cv;
 
-    static u_char     buf[NGX_HTTP_SGTM_REASON_N][96];
-    static ngx_str_t  plain = ngx_string("text/plain");
-
     ngx_memzero(&cv, sizeof(ngx_http_complex_value_t));
+    ngx_str_set(&type, "text/plain");
 
-    if (status != NGX_HTTP_NO_CONTENT) {
-
-        /* one line each, made when it is first needed and never changed */
-
-        text = ngx_http_sgtm_reason(reason);
-
-        cv.value.data = buf[reason];
-        cv.value.len = text->text.len + 1;
-
-        if (buf[reason][0] == '\0') {
-            (void) ngx_snprintf(buf[reason], sizeof(buf[0]), "%V\n",
-                                (ngx_str_t *) &text->text);
-        }
+    if (status == NGX_HTTP_NO_CONTENT) {
+        return ngx_http_send_response(r, status, &type, &cv);
     }
 
-    type = plain;
+    why = ngx_http_sgtm_reason(reason);
+
+    if (why->param.len || ctx == NULL) {
+        param.len = why->param.len;
+        param.data = why->param.data;
+
+    } else {
+        param = ctx->param;
+    }
+
+    p = ngx_pnalloc(r->pool, param.len + 2 + why->text.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    cv.value.data = p;
+
+    p = ngx_cpymem(p, param.data, param.len);
+    *p++ = ':'; *p++ = ' ';
+    p = ngx_cpymem(p, why->text.data, why->text.len);
+    *p++ = '\n';
+
+    cv.value.len = p - cv.value.data;
 
     return ngx_http_send_response(r, status, &type, &cv);
 }

@@ -33,11 +33,12 @@ ngx_int_t ngx_http_sgtm_answer_allow(ngx_http_request_t *r,
     ngx_str_t *methods);
 
 /*
- * Sends a status with the text of a reason: the return value is that of
- * ngx_http_send_response(), to be returned by a content handler.
+ * Sends a status with the text of a reason, which names the parameter; ctx may
+ * be NULL.  Returns what ngx_http_send_response() does, for a content handler
+ * to return.
  */
-ngx_int_t ngx_http_sgtm_answer_text(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_uint_t reason);
+ngx_int_t ngx_http_sgtm_answer_text(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status, ngx_uint_t reason);
 
 /* adds a header to the answer; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_sgtm_answer_header(ngx_http_request_t *r, const char *name,

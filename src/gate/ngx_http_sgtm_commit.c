@@ -178,6 +178,12 @@ ngx_http_sgtm_commit_body(ngx_http_request_t *r, ngx_str_t *body)
         b = cl->buf;
         len = ngx_buf_size(b);
 
+        /* a chunked body ends in an empty buffer */
+
+        if (len == 0) {
+            continue;
+        }
+
         if (b->in_file) {
             if (ngx_http_sgtm_read_buf(r, b, p, len) != NGX_OK) {
                 return NGX_ERROR;

@@ -15,7 +15,7 @@
 static ngx_int_t ngx_http_sgtm_gate_whole(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
-    ngx_uint_t reason);
+    ngx_uint_t reason, sgtm_str_t *param);
 static ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason);
 static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
@@ -47,7 +47,7 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                        ngx_http_sgtm_str(&r->args), ngx_http_sgtm_str(body))
         != SGTM_OK)
     {
-        return ngx_http_sgtm_gate_refuse(ctx, hit.reason);
+        return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
     }
 
     ngx_http_sgtm_gate_note(ctx, &hit);
@@ -86,7 +86,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (ctx->decoded.len) {
 
         if (conf->encoded == NGX_HTTP_SGTM_ENCODED_REFUSE) {
-            return ngx_http_sgtm_gate_refuse(ctx, SGTM_REASON_ENCODED);
+            return ngx_http_sgtm_gate_refuse(ctx, SGTM_REASON_ENCODED, NULL);
         }
 
         if (sgtm_ga4_parse(&hit, &conf->tables->params, &conf->hit_ids,
@@ -94,7 +94,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                            ngx_http_sgtm_str(&body))
             != SGTM_OK)
         {
-            return ngx_http_sgtm_gate_refuse(ctx, hit.reason);
+            return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
         }
 
         ngx_http_sgtm_gate_note(ctx, &hit);
@@ -173,10 +173,33 @@ ngx_http_sgtm_gate_whole(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason)
+ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
+    sgtm_str_t *param)
 {
+    size_t  i;
+    u_char  ch;
+
     ctx->disposition = NGX_HTTP_SGTM_REFUSED;
     ctx->reason = reason;
+
+    /* a name of any other form may be a value that was put before the "=" */
+
+    ngx_str_set(&ctx->param, "argument");
+
+    for (i = 0; param && i < param->len && i < 40; i++) {
+        ch = param->data[i];
+
+        if ((ch < '0' || ch > '9') && ch != '_' && ch != '.'
+            && ((ch | 0x20) < 'a' || (ch | 0x20) > 'z'))
+        {
+            break;
+        }
+    }
+
+    if (param && i && i == param->len) {
+        ctx->param.len = param->len;
+        ctx->param.data = param->data;
+    }
 
     return (reason == SGTM_REASON_FOREIGN_TAG_ID) ? NGX_HTTP_FORBIDDEN
                                                   : NGX_HTTP_BAD_REQUEST;

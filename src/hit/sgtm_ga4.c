@@ -68,8 +68,11 @@ int
 sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body)
 {
+    unsigned          first;
     sgtm_str_t        rest, line, end;
     sgtm_ga4_event_t  shared, event;
+
+    first = 1;
 
     memset(hit, 0, sizeof(sgtm_ga4_t));
     memset(&shared, 0, sizeof(sgtm_ga4_event_t));
@@ -95,9 +98,20 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
         event.seen_cid = 0;
         event.seen_en = 0;
 
-        if (sgtm_ga4_args(hit, names, ids, &line, &event) != SGTM_OK
-            || sgtm_ga4_event(hit, &event) != SGTM_OK)
-        {
+        if (sgtm_ga4_args(hit, names, ids, &line, &event) != SGTM_OK) {
+            return SGTM_DECLINED;
+        }
+
+        if (first && event.en.len == 0 && !event.seen_en) {
+            /* more of what is shared, before the first event */
+            shared = event;
+            first = 0;
+            continue;
+        }
+
+        first = 0;
+
+        if (sgtm_ga4_event(hit, &event) != SGTM_OK) {
             return SGTM_DECLINED;
         }
     }
@@ -130,6 +144,7 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
         }
 
         if (arg.fault) {
+            hit->param = arg.key;
             return sgtm_ga4_refuse(hit, arg.fault);
         }
 

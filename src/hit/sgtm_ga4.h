@@ -41,11 +41,15 @@ typedef struct {
 
     unsigned        over;              /* SGTM_OVER_* */
     uint8_t         reason;            /* sgtm_reason_e, when refused */
+    sgtm_str_t      param;             /* where a BAD_... was found: the name
+                                          as it is written, any bytes */
 } sgtm_ga4_t;
 
 
 /*
  * Reads and checks a hit in one pass over query and body (body may be empty).
+ * Every line is an event, but for a first one without an "en" anywhere: that
+ * one is shared by those that follow.  Without any, the query is the event.
  * Every event's effective "v" must be 2 and its "tid" one of ids.
  * SGTM_DECLINED: refused, hit->reason says why.
  */

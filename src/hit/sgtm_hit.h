@@ -91,7 +91,8 @@ typedef enum {
 
 typedef struct {
     sgtm_str_t      label;         /* "bad_tag_id" */
-    sgtm_str_t      text;          /* "tid: not a measurement id" */
+    sgtm_str_t      param;         /* "tid"; empty: sgtm_ga4_t.param tells it */
+    sgtm_str_t      text;          /* "not a measurement id" */
 } sgtm_reason_t;
 
 

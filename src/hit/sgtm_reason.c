@@ -9,41 +9,41 @@
 
 const sgtm_reason_t  sgtm_reasons[] = {
 
-    { sgtm_string("none"),
+    { sgtm_string("none"), sgtm_string(""),
       sgtm_string("") },
 
-    { sgtm_string("no_version"),
-      sgtm_string("v: missing or not 2") },
+    { sgtm_string("no_version"), sgtm_string("v"),
+      sgtm_string("missing or not 2") },
 
-    { sgtm_string("no_tag_id"),
-      sgtm_string("tid: missing") },
+    { sgtm_string("no_tag_id"), sgtm_string("tid"),
+      sgtm_string("missing") },
 
-    { sgtm_string("bad_tag_id"),
-      sgtm_string("tid: not a measurement id") },
+    { sgtm_string("bad_tag_id"), sgtm_string("tid"),
+      sgtm_string("not a measurement id") },
 
-    { sgtm_string("foreign_tag_id"),
-      sgtm_string("tid: not allowed here") },
+    { sgtm_string("foreign_tag_id"), sgtm_string("tid"),
+      sgtm_string("not allowed here") },
 
-    { sgtm_string("no_event"),
-      sgtm_string("en: missing or empty") },
+    { sgtm_string("no_event"), sgtm_string("en"),
+      sgtm_string("missing or empty") },
 
-    { sgtm_string("bad_escape"),
-      sgtm_string("arguments: \"%\" without two hexadecimal digits") },
+    { sgtm_string("bad_escape"), sgtm_string(""),
+      sgtm_string("\"%\" without two hexadecimal digits") },
 
-    { sgtm_string("bad_byte"),
-      sgtm_string("arguments: a control character") },
+    { sgtm_string("bad_byte"), sgtm_string(""),
+      sgtm_string("a control character") },
 
-    { sgtm_string("bad_utf8"),
-      sgtm_string("arguments: not UTF-8") },
+    { sgtm_string("bad_utf8"), sgtm_string(""),
+      sgtm_string("not UTF-8") },
 
-    { sgtm_string("too_many_args"),
-      sgtm_string("arguments: too many") },
+    { sgtm_string("too_many_args"), sgtm_string("arguments"),
+      sgtm_string("too many") },
 
-    { sgtm_string("too_many_events"),
-      sgtm_string("body: too many events") },
+    { sgtm_string("too_many_events"), sgtm_string("body"),
+      sgtm_string("too many events") },
 
-    { sgtm_string("encoded"),
-      sgtm_string("arguments: encoded in one value") }
+    { sgtm_string("encoded"), sgtm_string("arguments"),
+      sgtm_string("encoded in one value") }
 };
 
 

@@ -1,0 +1,146 @@
+package SGTM::Browser;
+
+# A headless Chromium that a test leads by the hand.
+#
+#     my $why = SGTM::Browser::missing();      # undef: there is one
+#     my $b = SGTM::Browser->start;
+#
+#     $b->go('http://localhost:8080/');        # the status
+#     $b->click('#buy');
+#     $b->fill('#email', 'a@b.example');
+#     $b->press('Tab');
+#     $b->evaluate('document.title');          # the value of an expression
+#     $b->wait('document.title == "b"');       # until it is true, or it dies
+#     $b->size(375, 800);
+#     $b->picture('page.png', { fullPage => JSON::PP::true() });
+#     $b->cookies;                             # [{ name, value, domain, ... }]
+#     $b->requests;                            # [{ method, url, body, type }]
+#     $b->complaints;                          # [lines of the console]
+#     $b->stop;
+#
+# It finds no host but this machine's.
+
+use strict;
+use warnings;
+
+use Carp ();
+use IO::Handle ();
+use JSON::PP ();
+use POSIX ();
+
+use SGTM::Run;
+
+my $json = JSON::PP->new->utf8->allow_nonref;
+my $root = SGTM::Run::root();
+
+
+sub _chromium {
+    my ($found) = grep { -x } map { ("$_/chromium", "$_/chromium-browser") }
+                                  split /:/, $ENV{PATH};
+
+    return $found;
+}
+
+
+# why there is no browser, for a test's skip
+
+sub missing {
+    return 'chromium is not installed' if !_chromium();
+    return 'npm has not been run in t/'
+        if !-d "$root/t/node_modules/playwright-core";
+
+    return undef;
+}
+
+
+sub start {
+    my ($class) = @_;
+
+    my $self = bless { dir => SGTM::Run::dir('browser') }, $class;
+
+    pipe(my $from, my $out) or die "pipe: $!\n";
+    pipe(my $in, my $to) or die "pipe: $!\n";
+    defined(my $pid = fork) or die "fork: $!\n";
+
+    if (!$pid) {
+        setpgrp;
+        open STDIN, '<&', $in;
+        open STDOUT, '>&', $out;
+        open STDERR, '>', "$self->{dir}/errors";
+        close $_ for $from, $to, $in, $out;
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM ALRM PIPE);
+
+        { no warnings 'exec'; exec 'node', "$root/t/lib/browser.mjs",
+                                   _chromium(), "$self->{dir}/profile"; }
+        POSIX::_exit(127);
+    }
+
+    $to->autoflush(1);
+
+    @$self{qw(pid from to)} = ($pid, $from, $to);
+    $self->_answer;
+
+    return $self;
+}
+
+
+sub _answer {
+    my ($self) = @_;
+
+    my $line = readline $self->{from};
+
+    Carp::croak('the browser is gone: '
+                . SGTM::Run::get("$self->{dir}/errors")) if !defined $line;
+
+    my $answer = $json->decode($line);
+
+    Carp::croak($answer->{error}) if defined $answer->{error};
+
+    return $answer->{value};
+}
+
+
+for my $name (qw(go click fill press evaluate wait size picture cookies
+                 requests complaints))
+{
+    no strict 'refs';
+
+    *$name = sub {
+        my ($self, @args) = @_;
+
+        print { $self->{to} } $json->encode([$name, @args]), "\n";
+
+        return $self->_answer;
+    };
+}
+
+
+# the end of its input is its end
+
+sub stop {
+    my ($self) = @_;
+
+    my $pid = delete $self->{pid} or return;
+
+    local ($?, $!);
+
+    close $self->{to};
+    close $self->{from};
+
+    my $gone = SGTM::Run::wait_for { waitpid($pid, POSIX::WNOHANG()) } 10;
+
+    if (!$gone) {
+        kill 'KILL', -$pid;
+        waitpid $pid, 0;
+    }
+}
+
+
+sub DESTROY {
+    my ($self) = @_;
+
+    $self->stop if SGTM::Run::is_owner();
+}
+
+
+1;
