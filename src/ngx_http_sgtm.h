@@ -239,7 +239,9 @@ typedef struct {
     ngx_str_t                  decoded;    /* a query that came in base64 */
     ngx_str_t                  param;      /* what a refusal speaks of */
 
-    /* what nginx had, to be put back */
+    /* what nginx had, to be called or put back */
+
+    ngx_http_event_handler_pt  read_event_handler;
 
     struct sockaddr           *sockaddr;
     ngx_str_t                  addr_text;
@@ -259,6 +261,7 @@ typedef struct {
     uint8_t                    disposition;
 
     unsigned                   started:1;  /* PRECONTENT has begun */
+    unsigned                   closed:1;   /* by an HTTP/2 client */
     unsigned                   masked:1;   /* the connection's address is */
     unsigned                   preview:1;
     unsigned                   gpc:1;      /* Sec-GPC: 1 */

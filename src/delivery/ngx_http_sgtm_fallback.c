@@ -11,6 +11,9 @@
 #include "ngx_http_sgtm_fallback.h"
 
 
+static ngx_int_t ngx_http_sgtm_fallback_pass(ngx_http_request_t *r);
+
+
 /* no path of a tag: told apart from it by being internal, too */
 #define NGX_HTTP_SGTM_FALLBACK_NAME  "-sgtm-fallback"
 
@@ -96,6 +99,50 @@ ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
            && r->uri.len == conf->fallback_uri.len
            && ngx_memcmp(r->uri.data, conf->fallback_uri.data, r->uri.len)
               == 0;
+}
+
+
+void
+ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r)
+{
+    if (r->content_handler) {
+        r->content_handler = ngx_http_sgtm_fallback_pass;
+    }
+}
+
+
+/*
+ * proxy_intercept_errors is the location's.  Its handler has left the upstream
+ * with the location's configuration when it returns, and no answer can have
+ * come yet: the request gets a copy.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_fallback_pass(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_upstream_conf_t  *conf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    rc = clcf->handler(r);
+
+    if (rc != NGX_DONE || r->upstream == NULL) {
+        return rc;
+    }
+
+    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
+    if (conf == NULL) {
+        return rc;
+    }
+
+    *conf = *r->upstream->conf;
+    conf->intercept_errors = 0;
+
+    r->upstream->conf = conf;
+
+    return rc;
 }
 
 

@@ -24,6 +24,12 @@ ngx_int_t ngx_http_sgtm_fallback_add(ngx_conf_t *cf,
 ngx_uint_t ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf);
 
+/*
+ * Lets errors of the tagging server through as it sends them, for this request
+ * alone: what nginx itself answers still leads to the fallback.
+ */
+void ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r);
+
 /* the content handler: 503 and "Retry-After" for hits, or the error itself */
 ngx_int_t ngx_http_sgtm_fallback_handler(ngx_http_request_t *r);
 

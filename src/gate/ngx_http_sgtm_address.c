@@ -12,6 +12,14 @@ static void ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy);
 
 
 ngx_uint_t
+ngx_http_sgtm_address_private(ngx_http_sgtm_ctx_t *ctx)
+{
+    return ctx->conf->consent_mode != NGX_HTTP_SGTM_CONSENT_OFF
+           || ctx->conf->client_ip != NGX_HTTP_SGTM_IP_FULL;
+}
+
+
+ngx_uint_t
 ngx_http_sgtm_address_full(ngx_http_sgtm_ctx_t *ctx)
 {
     return ctx->conf->client_ip == NGX_HTTP_SGTM_IP_FULL

@@ -13,6 +13,9 @@
 #include "../ngx_http_sgtm.h"
 
 
+/* whether consent may forbid the address to be logged, whatever it says */
+ngx_uint_t ngx_http_sgtm_address_private(ngx_http_sgtm_ctx_t *ctx);
+
 /* whether the address may travel whole in spite of ctx->deny */
 ngx_uint_t ngx_http_sgtm_address_full(ngx_http_sgtm_ctx_t *ctx);
 
@@ -30,7 +33,10 @@ ngx_int_t ngx_http_sgtm_address_text(ngx_http_request_t *r,
 ngx_int_t ngx_http_sgtm_address_hide(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
-/* gives it back: called once the request has been logged */
+/*
+ * Gives it back: once the request has been logged, or the consent turned out
+ * to cover it.
+ */
 void ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx);
 
 

@@ -24,9 +24,10 @@ static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
 ngx_int_t
 ngx_http_sgtm_commit_head(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    if (!ngx_http_sgtm_address_full(ctx)
-        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
-    {
+    if (ngx_http_sgtm_address_full(ctx)) {
+        ngx_http_sgtm_address_restore(ctx);
+
+    } else if (ngx_http_sgtm_address_hide(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 

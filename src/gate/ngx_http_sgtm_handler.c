@@ -26,6 +26,9 @@ static ngx_int_t ngx_http_sgtm_start(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_read_hit(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+#if (NGX_HTTP_V2)
+static void ngx_http_sgtm_read_handler(ngx_http_request_t *r);
+#endif
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -189,6 +192,15 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
     }
 
+    /* what the tagging server answers here is an answer, also an error */
+
+    if (ctx->preview
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_HEALTH)
+    {
+        ngx_http_sgtm_fallback_bypass(r);
+    }
+
     ctx->gate_time += ngx_http_sgtm_now() - now;
 
     return ngx_http_sgtm_finish(r, ctx);
@@ -199,6 +211,14 @@ static ngx_int_t
 ngx_http_sgtm_read_hit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_int_t  rc;
+
+    /* what nginx logs while it reads, it logs before consent is known */
+
+    if (ngx_http_sgtm_address_private(ctx)
+        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     ctx->status = NGX_DONE;
 
@@ -212,10 +232,46 @@ ngx_http_sgtm_read_hit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return rc;
     }
 
+#if (NGX_HTTP_V2)
+
+    if (rc == NGX_AGAIN && r->stream) {
+        ctx->read_event_handler = r->read_event_handler;
+        r->read_event_handler = ngx_http_sgtm_read_handler;
+    }
+
+#endif
+
     ngx_http_finalize_request(r, NGX_DONE);
 
     return NGX_DONE;
 }
+
+
+#if (NGX_HTTP_V2)
+
+/*
+ * Over HTTP/2 a body that has arrived whole waits for one more event, and is
+ * thrown away if the client closes or resets in between.  A browser that sends
+ * a hit and leaves does just that, so the error is put off until the body is
+ * where the gate has it.
+ */
+
+static void
+ngx_http_sgtm_read_handler(ngx_http_request_t *r)
+{
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_sgtm_get_ctx(r);
+
+    if (r->connection->error && r->request_body->rest == 0) {
+        ctx->closed = 1;
+        r->connection->error = 0;
+    }
+
+    ctx->read_event_handler(r);
+}
+
+#endif
 
 
 static void
@@ -226,6 +282,10 @@ ngx_http_sgtm_body_handler(ngx_http_request_t *r)
     ngx_http_sgtm_ctx_t  *ctx;
 
     ctx = ngx_http_sgtm_get_ctx(r);
+
+    if (ctx->closed) {
+        r->connection->error = 1;
+    }
 
     now = ngx_http_sgtm_now();
 

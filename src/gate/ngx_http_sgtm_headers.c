@@ -507,6 +507,17 @@ ngx_http_sgtm_headers_forget(ngx_http_request_t *r)
 }
 
 
+void
+ngx_http_sgtm_headers_clear(ngx_http_request_t *r)
+{
+    /* the elements stay: nginx points to some, and nobody adds to them now */
+
+    r->headers_in.headers.part.nelts = 0;
+    r->headers_in.headers.part.next = NULL;
+    r->headers_in.headers.last = &r->headers_in.headers.part;
+}
+
+
 static void
 ngx_http_sgtm_headers_cookie(ngx_http_request_t *r, ngx_table_elt_t *h,
     ngx_uint_t n)

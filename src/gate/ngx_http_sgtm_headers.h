@@ -39,5 +39,8 @@ ngx_int_t ngx_http_sgtm_headers_commit(ngx_http_request_t *r,
 /* takes Referer, Cookie and X-Forwarded-For out of reach of variables */
 void ngx_http_sgtm_headers_forget(ngx_http_request_t *r);
 
+/* empties the list, so that a log format finds none of the other headers */
+void ngx_http_sgtm_headers_clear(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_SGTM_HEADERS_H_INCLUDED_ */

@@ -154,10 +154,9 @@ ngx_http_sgtm_log_strip(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     r->args.len = 0;
 
     ngx_http_sgtm_headers_forget(r);
+    ngx_http_sgtm_headers_clear(r);
 
-    if (ctx->conf->consent_mode != NGX_HTTP_SGTM_CONSENT_OFF
-        || ctx->conf->client_ip != NGX_HTTP_SGTM_IP_FULL)
-    {
+    if (ngx_http_sgtm_address_private(ctx)) {
         /* without memory the connection closes before it is logged */
         (void) ngx_http_sgtm_address_hide(r, ctx);
     }

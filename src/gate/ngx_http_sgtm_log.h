@@ -34,7 +34,8 @@ void ngx_http_sgtm_log_cut(ngx_http_request_t *r);
 
 /*
  * Leaves the path alone of a request that was refused or denied: no query, no
- * referrer, no cookie, and the address masked where consent is asked for.
+ * referrer, cookie or other header but those that nginx knows itself
+ * (User-Agent, Host), and the address masked where consent is asked for.
  */
 void ngx_http_sgtm_log_strip(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx);
 

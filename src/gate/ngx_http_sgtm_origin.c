@@ -40,6 +40,17 @@ ngx_http_sgtm_origin(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     host.data = p + 3;
     host.len = last - host.data;
 
+    /* no browser writes another form, and a suffix of it might fit */
+
+    for (p = host.data; p < last; p++) {
+        if ((*p < '0' || *p > '9') && ((*p | 0x20) < 'a' || (*p | 0x20) > 'z')
+            && *p != '-' && *p != '_' && *p != '.' && *p != ':' && *p != '['
+            && *p != ']')
+        {
+            return NGX_DECLINED;
+        }
+    }
+
     if (!ngx_http_sgtm_origin_same(r, &host)) {
         return ngx_http_sgtm_origin_listed(ctx->conf, &scheme, &host)
                ? NGX_OK : NGX_DECLINED;

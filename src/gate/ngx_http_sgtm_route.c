@@ -18,7 +18,6 @@
 
 typedef enum {
     NGX_HTTP_SGTM_PATH_IS = 0,
-    NGX_HTTP_SGTM_PATH_BEGINS,
     NGX_HTTP_SGTM_PATH_ENDS,           /* is it, or ends in "/" and it */
     NGX_HTTP_SGTM_PATH_HOLDS           /* begins with it, or holds "/" and it */
 } ngx_http_sgtm_path_e;
@@ -69,7 +68,7 @@ static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
     { ngx_string("ns.html"), NGX_HTTP_SGTM_PATH_IS,
       NGX_HTTP_SGTM_ROUTE_TAG },
 
-    { ngx_string("d/ccm/form-data/"), NGX_HTTP_SGTM_PATH_BEGINS,
+    { ngx_string("ccm/form-data/"), NGX_HTTP_SGTM_PATH_HOLDS,
       NGX_HTTP_SGTM_ROUTE_USER_DATA },
 
     { ngx_string("healthy"), NGX_HTTP_SGTM_PATH_ENDS,

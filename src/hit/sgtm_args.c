@@ -7,6 +7,12 @@
 #include "sgtm_args.h"
 
 
+#if (SGTM_SSE2)
+typedef signed char  sgtm_args_v16_t __attribute__((vector_size(16)));
+typedef char         sgtm_args_mask_t __attribute__((vector_size(16)));
+#endif
+
+
 /* classes of bytes: keys stop at all but the first, values not at "=" */
 
 #define SGTM_PLAIN  0
@@ -18,8 +24,16 @@
 #define SGTM_HIGH   6          /* a part of an UTF-8 sequence */
 
 
-static inline unsigned char *sgtm_args_scan(unsigned char *p,
-    unsigned char *end, unsigned class);
+static inline unsigned char *sgtm_args_stop(sgtm_args_t *args);
+static inline unsigned sgtm_args_first(uint64_t stops);
+static inline void sgtm_args_seek(sgtm_args_t *args, unsigned char *p);
+static uint64_t sgtm_args_stops(const unsigned char *p, size_t len);
+#if (SGTM_SSE2)
+static inline uint64_t sgtm_args_stops16(const unsigned char *p);
+#endif
+#if (SGTM_LITTLE_ENDIAN)
+static inline uint64_t sgtm_args_stops8(const unsigned char *p);
+#endif
 static unsigned char *sgtm_args_special(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p,
@@ -77,6 +91,8 @@ sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
 {
     args->pos = in->data;
     args->end = in->len ? in->data + in->len : in->data;
+    args->block = in->data;
+    args->stops = in->len ? sgtm_args_stops(in->data, in->len) : 0;
     args->last = (in->len == 0);
 }
 
@@ -84,30 +100,35 @@ sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
 int
 sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
 {
-    unsigned char  *p, *end;
+    unsigned char  *p, *q, *end;
 
     if (args->last) {
         return 0;
     }
 
-    p = args->pos;
     end = args->end;
 
     memset(arg, 0, sizeof(sgtm_arg_t));
-    arg->key.data = p;
+    arg->key.data = args->pos;
 
     for ( ;; ) {
-        p = sgtm_args_scan(p, end, SGTM_PLAIN);
+        p = sgtm_args_stop(args);
 
-        if (p == end || sgtm_args_class[*p] <= SGTM_AMP) {
+        if (p == end || *p == '=' || *p == '&') {
             break;
         }
 
-        if (*p == '%') {
+        if (sgtm_args_class[*p] == SGTM_PLAIN) {
+            continue;
+        }
+
+        q = sgtm_args_special(arg, p, end);
+
+        if (memchr(p, '%', (size_t) (q - p)) != NULL) {
             arg->escaped = 1;
         }
 
-        p = sgtm_args_special(arg, p, end);
+        sgtm_args_seek(args, q);
     }
 
     arg->key.len = (size_t) (p - arg->key.data);
@@ -119,16 +140,20 @@ sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
         arg->value.data = p;
 
     } else {
-        arg->value.data = ++p;
+        arg->value.data = p + 1;
 
         for ( ;; ) {
-            p = sgtm_args_scan(p, end, SGTM_EQ);
+            p = sgtm_args_stop(args);
 
             if (p == end || *p == '&') {
                 break;
             }
 
-            p = sgtm_args_special(arg, p, end);
+            if (sgtm_args_class[*p] <= SGTM_EQ) {
+                continue;
+            }
+
+            sgtm_args_seek(args, sgtm_args_special(arg, p, end));
         }
 
         arg->value.len = (size_t) (p - arg->value.data);
@@ -146,57 +171,171 @@ sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
 }
 
 
-/*
- * The first byte of a class over this one, or the end.  Eight bytes at a time:
- * what is below 0x28 (controls, "#", "%" and "&" among them), "=" for a key,
- * "?", 0x7f and what is over it sets the highest bit of its byte in y; a carry
- * may set more, but only behind the first.
- */
+/* the next byte to look at, or the end */
 
 static inline unsigned char *
-sgtm_args_scan(unsigned char *p, unsigned char *end, unsigned class)
+sgtm_args_stop(sgtm_args_t *args)
 {
-#if (SGTM_LITTLE_ENDIAN)
+    unsigned char  *p;
 
-    uint64_t  x, y, z;
+    while (args->stops == 0) {
 
-    while (end - p >= 8) {
-        memcpy(&x, p, 8);
-
-        y = x ^ (SGTM_BYTES * '?');
-        y = (y - SGTM_BYTES) & ~y;
-        y |= (x - SGTM_BYTES * 0x28) & ~x;
-        y |= x | (x + SGTM_BYTES);
-
-        if (class < SGTM_EQ) {
-            z = x ^ (SGTM_BYTES * '=');
-            y |= (z - SGTM_BYTES) & ~z;
+        if (args->end - args->block <= 64) {
+            return args->end;
         }
 
-        y &= SGTM_BYTES * 0x80;
+        args->block += 64;
+        args->stops = sgtm_args_stops(args->block,
+                                      (size_t) (args->end - args->block));
+    }
 
-        if (y == 0) {
-            p += 8;
-            continue;
+    p = args->block + sgtm_args_first(args->stops);
+    args->stops &= args->stops - 1;
+
+    return p;
+}
+
+
+static inline unsigned
+sgtm_args_first(uint64_t stops)
+{
+#if defined(__GNUC__)
+
+    return (unsigned) __builtin_ctzll(stops);
+
+#else
+
+    unsigned  n;
+
+    for (n = 0; !(stops & 1); n++) {
+        stops >>= 1;
+    }
+
+    return n;
+
+#endif
+}
+
+
+/* what lies before p has been looked at */
+
+static inline void
+sgtm_args_seek(sgtm_args_t *args, unsigned char *p)
+{
+    size_t  n;
+
+    n = (size_t) (p - args->block);
+
+    if (n >= 64) {
+
+        if (p == args->end) {
+            args->block = p;
+            args->stops = 0;
+            return;
         }
 
-        p += __builtin_ctzll(y) >> 3;
+        args->block += n & ~(size_t) 63;
+        args->stops = sgtm_args_stops(args->block,
+                                      (size_t) (args->end - args->block));
+        n &= 63;
+    }
 
-        if (sgtm_args_class[*p] > class) {
-            return p;
-        }
+    args->stops &= ~(uint64_t) 0 << n;
+}
 
-        p++;
+
+/*
+ * The bytes to look at among the first 64, the lowest bit the first: what is
+ * below 0x28 (controls, "#", "%" and "&"), "=", "?", 0x7f and what is over it.
+ */
+
+static uint64_t
+sgtm_args_stops(const unsigned char *p, size_t len)
+{
+    size_t    i;
+    uint64_t  stops;
+
+    i = 0;
+    stops = 0;
+
+    if (len > 64) {
+        len = 64;
+    }
+
+#if (SGTM_SSE2)
+
+    for ( /* void */ ; len - i >= 16; i += 16) {
+        stops |= sgtm_args_stops16(p + i) << i;
     }
 
 #endif
 
-    while (p < end && sgtm_args_class[*p] <= class) {
-        p++;
+#if (SGTM_LITTLE_ENDIAN)
+
+    for ( /* void */ ; len - i >= 8; i += 8) {
+        stops |= sgtm_args_stops8(p + i) << i;
     }
 
-    return p;
+#endif
+
+    for ( /* void */ ; i < len; i++) {
+        stops |= (uint64_t) (sgtm_args_class[p[i]] != SGTM_PLAIN) << i;
+    }
+
+    return stops;
 }
+
+
+#if (SGTM_SSE2)
+
+static inline uint64_t
+sgtm_args_stops16(const unsigned char *p)
+{
+    sgtm_args_v16_t  x, y;
+
+    memcpy(&x, p, 16);
+
+    /* the bytes are signed: those over 0x7f are below 0x28, too */
+
+    y = (sgtm_args_v16_t) (x < 0x28);
+    y |= (sgtm_args_v16_t) (x == '=');
+    y |= (sgtm_args_v16_t) (x == '?');
+    y |= (sgtm_args_v16_t) (x == 0x7f);
+
+    return (unsigned) __builtin_ia32_pmovmskb128((sgtm_args_mask_t) y);
+}
+
+#endif
+
+
+#if (SGTM_LITTLE_ENDIAN)
+
+/*
+ * Each test sets the highest bit of its bytes; a carry may set that of others
+ * as well, but never clears one.  The product brings the eight bits together.
+ */
+
+static inline uint64_t
+sgtm_args_stops8(const unsigned char *p)
+{
+    uint64_t  x, y, z;
+
+    memcpy(&x, p, 8);
+
+    y = x ^ (SGTM_BYTES * '?');
+    z = x ^ (SGTM_BYTES * '=');
+
+    y = (y - SGTM_BYTES) & ~y;
+    y |= (z - SGTM_BYTES) & ~z;
+    y |= (x - SGTM_BYTES * 0x28) & ~x;
+    y |= x | (x + SGTM_BYTES);
+
+    y = y >> 7 & SGTM_BYTES;
+
+    return y * 0x0102040810204080 >> 56;
+}
+
+#endif
 
 
 /* reads on past a byte that is more than itself, and what belongs to it */

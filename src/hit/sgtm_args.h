@@ -18,6 +18,8 @@
 typedef struct {
     unsigned char  *pos;
     unsigned char  *end;
+    unsigned char  *block;             /* up to 64 bytes that stops is of */
+    uint64_t        stops;             /* bits: bytes to look at, not yet seen */
     unsigned        last:1;            /* no argument is left */
 } sgtm_args_t;
 

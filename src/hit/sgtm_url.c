@@ -299,9 +299,10 @@ static int
 sgtm_url_denied(const sgtm_names_t *names, unsigned deny, unsigned char *p,
     unsigned char *end)
 {
-    size_t         n;
-    unsigned       c;
-    unsigned char  name[SGTM_URL_NAME];
+    size_t          n;
+    unsigned        c;
+    unsigned char  *start;
+    unsigned char   name[SGTM_URL_NAME];
 
     for (n = 0; p < end && n < sizeof(name); p++) {
 
@@ -320,13 +321,18 @@ sgtm_url_denied(const sgtm_names_t *names, unsigned deny, unsigned char *p,
         }
     }
 
+    /* an "&amp;" whose letters are encoded */
+
+    start = sgtm_url_entity(name, name + n);
+    n -= (size_t) (start - name);
+
     /* what is cut off here can be known by a prefix only */
 
     if (n > SGTM_MAX_KEY) {
         n = SGTM_MAX_KEY;
     }
 
-    return (sgtm_names_deny_nocase(names, name, n) & deny) ? 1 : 0;
+    return (sgtm_names_deny_nocase(names, start, n) & deny) ? 1 : 0;
 }
 
 

@@ -1,0 +1,696 @@
+#!/usr/bin/perl
+
+# The fallback: what a browser gets when the tagging server is down, slow,
+# answers 5xx or is cut, over HTTP/1.1 and HTTP/2, GET and POST, with each
+# setting of sgtm_fallback and whatever error pages the operator has, and what
+# the gate counts when the browser has left meanwhile.  It guards against an
+# error page of the shop in answer to a hit, a script that gets the answer of a
+# hit, a hit counted as forwarded that was not (or the other way round), a
+# connection that is unusable afterwards, and a retry that sends half a body.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SGTM::Test;
+
+use Time::HiRes qw(sleep time);
+
+my $tag_id = 'tid=G-ABC1234567';
+my $line = 'en=scroll&epn.percent_scrolled=90';
+my $body = "$line\r\nen=page_view&_et=944";
+
+# What the tagging server does is said by the request itself: "do=503".
+
+my %does = (
+    '500' => [500, ['Content-Type' => 'text/plain'], "tag: 500\n"],
+    '502' => [502, ['Content-Type' => 'text/plain'], "tag: 502\n"],
+    '503' => [503, ['Content-Type' => 'text/plain'], "tag: 503\n"],
+    '504' => [504, ['Content-Type' => 'text/plain'], "tag: 504\n"],
+    '404' => [404, ['Content-Type' => 'text/plain'], "tag: 404\n"],
+    closed => { drop => 1 },
+    reset => { drop => 'rst' },
+    status_cut => { raw => ['HTTP/1.'], close => 1 },
+    header_cut => { raw => ["HTTP/1.1 200 OK\r\nContent-Type: text/pl"],
+                    close => 1 },
+    header_bad => { raw => ["HTTP/1.1 200 OK\r\nX-\0: a\r\n\r\n"],
+                    close => 1 },
+    header_huge => { raw => ["HTTP/1.1 200 OK\r\nX-Huge: " . 'h' x 150_000
+                             . "\r\n\r\n"], close => 1 },
+    hang => { hang => 1 },
+    header_hang => { raw => ["HTTP/1.1 200 OK\r\nContent-Type: t", \3],
+                     close => 1 },
+    slow => { status => 204, delay => 0.3 },
+    body_cut => { raw => ["HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                          . "Content-Length: 100\r\n\r\n", \0.05,
+                          'event: message'], close => 1 },
+    chunk_cut => { raw => ["HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                           . "Transfer-Encoding: chunked\r\n\r\n", \0.05,
+                           "64\r\nevent: message"], close => 1 },
+);
+
+sub answer {
+    my ($req) = @_;
+
+    my ($do) = $req->{uri} =~ /\bdo=(\w+)/;
+
+    return $do && $does{$do} ? $does{$do} : 204;
+}
+
+my $tag = SGTM::Backend->start(\&answer);
+my $second = SGTM::Backend->start;
+my $nobody = SGTM::Run::port();
+my $resetting = SGTM::Backend->start(204, accept => 'rst');
+
+# the shipped lines with a shorter time to wait
+
+my $proxy = SGTM::Run::get(SGTM::Run::root()
+                           . '/conf-examples/sgtm_proxy.conf');
+
+$proxy =~ s/^#.*\n//mg;
+$proxy =~ s/(proxy_read_timeout\s+)\w+;/${1}400ms;/
+    or die "no proxy_read_timeout in sgtm_proxy.conf\n";
+
+
+# a gateway and its twin whose tagging server is not there
+
+sub gateway {
+    my ($prefix, $more) = @_;
+
+    return join '', map { my ($suffix, $upstream) = @$_; <<"EOC" }
+        location /$prefix$suffix/ {
+            sgtm        on;
+            $more
+            proxy_pass  http://$upstream/;
+            $proxy
+        }
+EOC
+        ['', 'tagging'], ['-refused', 'nobody'];
+}
+
+
+sub server {
+    my ($port, $tenant, $text) = @_;
+
+    return <<"EOC";
+    server {
+        listen           127.0.0.1:%%PORT$port%%;
+        %%LISTEN_H2(127.0.0.1:%%PORT@{[ $port + 1 ]}%%)%%
+        server_name      shop.example;
+
+        sgtm_tenant      $tenant;
+        sgtm_endpoint    sgtm.example.com;
+        sgtm_container   GTM-ABC1234;
+        sgtm_tag_id      G-ABC1234567;
+        sgtm_debug       on;
+        $text
+    }
+EOC
+}
+
+
+my @own404 = (location => <<'EOC');
+        location = /own404 {
+            internal;
+            default_type  text/plain;
+            return        404 "own 404\n";
+        }
+EOC
+
+my $maintenance = <<'EOC';
+        error_page  500 502 503 504  /maintenance.html;
+
+        location = /maintenance.html {
+            default_type  text/html;
+            return        200 "<h1>maintenance</h1>";
+        }
+EOC
+
+my $t = SGTM::Test->start(<<"EOC" . join '',
+    log_format  sgtm  '\$sgtm_tenant|\$status|\$sgtm_disposition|'
+                      '\$sgtm_reason';
+    access_log  %%DIR%%/sgtm.log  sgtm;
+
+    upstream tagging {
+        server     127.0.0.1:@{[ $tag->port ]} max_fails=0;
+        keepalive  8;
+    }
+
+    upstream nobody { server 127.0.0.1:$nobody max_fails=0; }
+
+    upstream retry_refused {
+        server     127.0.0.1:$nobody max_fails=0;
+        server     127.0.0.1:@{[ $second->port ]} backup;
+        keepalive  8;
+    }
+
+    upstream retry_reset {
+        server     127.0.0.1:@{[ $resetting->port ]} max_fails=0;
+        server     127.0.0.1:@{[ $second->port ]} backup;
+    }
+
+    upstream retry_answer {
+        server     127.0.0.1:@{[ $tag->port ]} max_fails=0;
+        server     127.0.0.1:@{[ $second->port ]} backup;
+        keepalive  8;
+    }
+
+    server {
+        listen    127.0.0.1:%%PORT90%%;
+        location  = /status { sgtm_status; }
+    }
+EOC
+
+    server(10, 'plain', join '',
+        gateway('client', 'sgtm_fallback client;'),
+        gateway('off', 'sgtm_fallback off;'),
+        gateway('professional', 'sgtm_tier professional;'),
+        gateway('starter', 'sgtm_tier starter;'),
+        gateway('both', 'sgtm_tier professional; sgtm_fallback off;'),
+        gateway('cors', 'sgtm_fallback client; '
+                        . 'sgtm_origins https://other.example;'),
+        gateway('own404', 'sgtm_fallback client; error_page 404 /own404;'),
+        gateway('named', 'sgtm_fallback client; error_page 404 = @own;'),
+        $own404[1],
+        '        location @own { return 410 "own 410\n"; }',
+        retries()),
+
+    server(12, 'maintained', join '', $maintenance,
+        gateway('client', 'sgtm_fallback client;'),
+        gateway('off', 'sgtm_fallback off;'),
+        gateway('own404', 'sgtm_fallback client; error_page 404 /own404;'),
+        $own404[1]),
+
+    server(14, 'recursive', join '', $maintenance,
+        "        recursive_error_pages  on;\n",
+        gateway('client', 'sgtm_fallback client;'),
+        gateway('off', 'sgtm_fallback off;'),
+        gateway('own404', 'sgtm_fallback client; error_page 404 /own404;'),
+        $own404[1]),
+
+    server(16, 'left', gateway('client', 'sgtm_fallback client;')
+                       . gateway('off', 'sgtm_fallback off;')));
+
+
+# the hit is rewritten, so that the body sent on is the gate's own
+
+sub retries {
+    my $text = '';
+
+    for my $upstream (qw(refused reset answer)) {
+        for my $size (qw(64k 1k)) {
+            (my $lines = $proxy)
+                =~ s/(client_body_buffer_size\s+)\w+;/$1$size;/;
+
+            $text .= <<"EOC";
+        location /retry-$upstream-$size/ {
+            sgtm                 on;
+            sgtm_fallback        client;
+            sgtm_consent_mode    advanced;
+            sgtm_remove_param    ep.secret;
+            sgtm_set_param       ep.gate 1;
+            proxy_pass           http://retry_$upstream/;
+            proxy_next_upstream  error timeout http_503 non_idempotent;
+            $lines
+        }
+EOC
+        }
+    }
+
+    return $text;
+}
+
+
+# One request by either protocol on a connection of its own, or on the one
+# given.
+
+my @protocols = (['HTTP/1.1', 0], ['HTTP/2', 1]);
+
+
+sub client {
+    my ($port, $h2) = @_;
+
+    return $h2 ? $t->h2(nth => $port + 1) : $t->http(nth => $port);
+}
+
+
+sub on {
+    my ($c, $method, $uri, $content, @headers) = @_;
+
+    push @headers, 'Content-Type' => 'text/plain;charset=UTF-8'
+        if defined $content;
+
+    my $id = $c->request($method, $uri, \@headers, $content);
+
+    return $c->isa('SGTM::H2') ? $c->response($id) : $c->response;
+}
+
+
+sub ask {
+    my ($port, $h2, @request) = @_;
+
+    my $c = client($port, $h2);
+    my $res = on($c, @request);
+
+    $c->close;
+
+    return $res || { status => 'none', body => '', headers => [] };
+}
+
+
+sub counters {
+    my ($tenant) = @_;
+
+    return $t->request('GET', '/status?format=json', [], undef, nth => 90)
+             ->{body} =~ /\A\{/
+           ? JSON::PP->new->decode($t->request('GET', '/status?format=json',
+                 [], undef, nth => 90)->{body})->{tenants}{$tenant}
+           : die "no status\n";
+}
+
+
+# dispositions since the last call
+
+my %before;
+
+sub hits {
+    my ($tenant) = @_;
+
+    my %now = %{ counters($tenant)->{hits} };
+    my %new = map { $_ => $now{$_} - ($before{$tenant}{$_} || 0) } keys %now;
+
+    $before{$tenant} = \%now;
+
+    return join ' ', map { "$_:$new{$_}" } sort grep { $new{$_} } keys %new;
+}
+
+
+sub uri {
+    my ($prefix, $do, $what) = @_;
+
+    my $p = $do eq 'refused' ? "$prefix-refused" : $prefix;
+
+    return "/$p/gtm.js?id=GTM-ABC1234&do=$do" if $what eq 'script';
+    return "/$p/pagead/conversion/1?do=$do" if $what eq 'path';
+    return "/$p/g/collect?v=2&$tag_id&cid=1.2&do=$do" if $what eq 'batch';
+    return "/$p/g/collect?v=2&$tag_id&cid=1.2&en=a&do=$do";
+}
+
+
+# name, and the error that nginx makes of it
+
+my @failures = (
+    [refused => 502], ['500', 500], ['502', 502], ['503', 503], ['504', 504],
+    [closed => 502], [reset => 502], [status_cut => 502],
+    [header_cut => 502], [header_bad => 502], [header_huge => 502],
+    [hang => 504], [header_hang => 504],
+);
+
+# name, server, prefix, whether hits get the fallback's answer
+
+my @settings = (
+    ['fallback client', 10, 'client', 1],
+    ['fallback off', 10, 'off', 0],
+    ['tier professional', 10, 'professional', 1],
+    ['tier starter', 10, 'starter', 0],
+    ['off wins over the tier', 10, 'both', 0],
+    ['client, error_page of the server', 12, 'client', 1],
+    ['off, error_page of the server', 12, 'off', 0],
+    ['client, recursive_error_pages', 14, 'client', 1],
+    ['off, recursive_error_pages', 14, 'off', 0],
+    ['client, error_page 404 of the location', 10, 'own404', 1],
+    ['client, both error pages', 12, 'own404', 1],
+    ['client, both error pages, recursive', 14, 'own404', 1],
+    ['client, a named error page', 10, 'named', 1],
+);
+
+my %tenant = (10 => 'plain', 12 => 'maintained', 14 => 'recursive');
+
+# settings that are variations of a theme have the main failures only
+
+my %main = map { $_ => 1 } qw(refused 503 closed hang);
+
+
+sub check_hit {
+    my ($res, $falls_back, $error, $name) = @_;
+
+    is $res->{status}, $falls_back ? 503 : $error, "$name: status"
+        or diag $res->{raw};
+    is header($res, 'Sgtm-Disposition'), 'failed', "$name: disposition";
+    like header($res, 'Sgtm-Reason'), qr/\A\w+\z/, "$name: reason";
+    unlike $res->{body}, qr/maintenance|own/, "$name: no page of the shop";
+
+    return if !$falls_back;
+
+    like header($res, 'Retry-After'), qr/\A[1-9]\d*\z/, "$name: Retry-After";
+    like header($res, 'Cache-Control') || '', qr/no-store/,
+         "$name: not to be stored";
+}
+
+
+for my $setting (@settings) {
+    my ($name, $port, $prefix, $falls_back) = @$setting;
+
+    subtest $name => sub {
+        my $n = 0;
+
+        hits($tenant{$port});
+
+        for my $failure (@failures) {
+            my ($do, $error) = @$failure;
+
+            next if $name ne 'fallback client' && !$main{$do};
+
+            for my $protocol (@protocols) {
+                my ($version, $h2) = @$protocol;
+
+                check_hit(ask($port, $h2, 'GET', uri($prefix, $do, 'hit')),
+                          $falls_back, $error, "$do, $version GET");
+                check_hit(ask($port, $h2, 'POST', uri($prefix, $do, 'batch'),
+                              $body),
+                          $falls_back, $error, "$do, $version POST");
+                $n += 2;
+            }
+        }
+
+        is hits($tenant{$port}), "failed:$n", 'each counted as failed, once';
+    };
+}
+
+
+# scripts and passed paths get the error itself, whatever hits get
+
+subtest 'scripts and other paths' => sub {
+    hits($_) for values %tenant;
+
+    for my $setting (@settings) {
+        my ($name, $port, $prefix) = @$setting;
+
+        for my $failure (grep { $main{$_->[0]} } @failures) {
+            my ($do, $error) = @$failure;
+
+            next if $do eq 'hang' && $name ne 'fallback client';
+
+            for my $protocol (@protocols) {
+                my ($version, $h2) = @$protocol;
+
+                for my $what (qw(script path)) {
+                    my $res = ask($port, $h2, 'GET',
+                                  uri($prefix, $do, $what));
+
+                    is $res->{status}, $error, "$name: $do, $version $what";
+                    is header($res, 'Retry-After'), undef,
+                       "$name: $do, $version $what: no Retry-After";
+                }
+            }
+        }
+    }
+
+    is hits($_), '', "no hit of $_" for sort values %tenant;
+};
+
+
+# an operator's own page for what is no failure
+
+subtest 'error_page 404 of the location' => sub {
+    for my $case ([10, 'own404', 404, "own 404\n"],
+                  [12, 'own404', 404, "own 404\n"],
+                  [14, 'own404', 404, "own 404\n"],
+                  [10, 'named', 410, "own 410\n"],
+                  [10, 'client', 404, "tag: 404\n"])
+    {
+        my ($port, $prefix, $status, $text) = @$case;
+
+        for my $protocol (@protocols) {
+            for my $what (qw(hit script path)) {
+                my $res = ask($port, $protocol->[1], 'GET',
+                              uri($prefix, '404', $what));
+                my $name = "$tenant{$port} $prefix $protocol->[0] $what";
+
+                is $res->{status}, $status, "$name: status";
+                is $res->{body}, $text, "$name: body";
+            }
+        }
+    }
+};
+
+
+subtest 'what is outside of a gateway' => sub {
+    is ask(12, 0, 'GET', '/maintenance.html')->{status}, 200, 'the page';
+
+    my $res = ask(12, 0, 'GET', '/nothing-here');
+    is $res->{status}, 404, 'another location';
+};
+
+
+# a page of another allowed origin must be able to read the answer
+
+subtest 'CORS of the fallback' => sub {
+    for my $protocol (@protocols) {
+        for my $do (qw(refused 503 hang)) {
+            my $res = ask(10, $protocol->[1], 'POST', uri('cors', $do, 'batch'),
+                          $body, Origin => 'https://other.example');
+
+            is $res->{status}, 503, "$do, $protocol->[0]";
+            is header($res, 'Access-Control-Allow-Origin'),
+               'https://other.example', "$do, $protocol->[0]: readable";
+        }
+    }
+};
+
+
+# a 2xx header has gone out: the hit is delivered, the answer is cut
+
+subtest 'cut in the body of a 2xx' => sub {
+    for my $do (qw(body_cut chunk_cut)) {
+        for my $protocol (@protocols) {
+            my ($version, $h2) = @$protocol;
+
+            for my $prefix (qw(client off)) {
+                hits('plain');
+
+                for my $method (qw(GET POST)) {
+                    my $name = "$do, $prefix, $version $method";
+                    my $res = $method eq 'GET'
+                              ? ask(10, $h2, 'GET', uri($prefix, $do, 'hit'))
+                              : ask(10, $h2, 'POST', uri($prefix, $do,
+                                                         'batch'), $body);
+
+                    is $res->{status}, 200, "$name: status";
+                    is $res->{body}, 'event: message',
+                       "$name: what came passes";
+                    ok $res->{truncated} || defined $res->{reset},
+                       "$name: the cut is seen";
+                }
+
+                is hits('plain'), 'forwarded:2', "$do, $prefix, $version: "
+                                                 . 'delivered all the same';
+            }
+        }
+    }
+};
+
+
+subtest 'health' => sub {
+    for my $path (qw(healthy healthz a/healthy)) {
+        for my $prefix (qw(client off professional)) {
+            my $before = counters('plain')->{hits};
+            my $res = ask(10, 0, 'GET', "/$prefix/$path?do=503");
+
+            is $res->{status}, 503, "$prefix/$path: 503";
+            is $res->{body}, "tag: 503\n", "$prefix/$path: as it is";
+            is header($res, 'Retry-After'), undef,
+               "$prefix/$path: no Retry-After";
+            is_deeply counters('plain')->{hits}, $before,
+                      "$prefix/$path: no failure of hits";
+        }
+    }
+
+    is ask(12, 0, 'GET', '/client/healthy?do=503')->{body}, "tag: 503\n",
+       'as it is beside an error_page of the server';
+};
+
+
+# the connection goes on, and hits on it pass
+
+subtest 'keep-alive' => sub {
+    for my $setting (@settings[0, 1, 5, 7]) {
+        my ($name, $port, $prefix, $falls_back) = @$setting;
+
+        for my $protocol (@protocols) {
+            my ($version, $h2) = @$protocol;
+            my $c = client($port, $h2);
+
+            for my $failure (grep { $main{$_->[0]} } @failures) {
+                my ($do, $error) = @$failure;
+                my $want = $falls_back ? 503 : $error;
+                my $what = "$name, $version, $do";
+
+                is on($c, 'POST', uri($prefix, $do, 'batch'), $body)->{status},
+                   $want, "$what: POST";
+                is on($c, 'GET', uri($prefix, 'fine', 'hit'))->{status}, 204,
+                   "$what: then a hit passes";
+                is on($c, 'GET', uri($prefix, $do, 'hit'))->{status}, $want,
+                   "$what: GET";
+                is on($c, 'POST', uri($prefix, 'fine', 'batch'),
+                      $body)->{status}, 204, "$what: then a batch passes";
+            }
+
+            $c->close;
+        }
+    }
+};
+
+
+# several failures in flight on one HTTP/2 connection
+
+subtest 'streams beside each other' => sub {
+    my $c = client(10, 1);
+    my @sent;
+
+    for my $i (1 .. 10) {
+        for my $do (qw(hang 503 refused fine closed slow)) {
+            my $id = $c->request('POST', uri('client', $do, 'batch'), [],
+                                 $body);
+            push @sent, [$id, $do, $do =~ /fine|slow/ ? 204 : 503];
+        }
+    }
+
+    my @wrong = grep { ($c->response($_->[0]) || {})->{status} != $_->[2] }
+                     @sent;
+
+    is join(' ', map { $_->[1] } @wrong), '', 'each gets its own answer';
+    $c->close;
+};
+
+
+# Browsers that leave: at once, while the tagging server is waited for, or
+# only by RST_STREAM.  The count must say what became of the hit.
+
+my @leaving = (
+    ['FIN', 0, sub { $_[0]->close }],
+    ['RST', 0, sub { $_[0]->abort }],
+    ['FIN', 1, sub { $_[0]->close }],
+    ['RST', 1, sub { $_[0]->abort }],
+    ['RST_STREAM', 1, sub { $_[0]->rst_stream($_[1]); $_[0]->ping }],
+);
+
+my @outcomes = (
+    [refused => 'failed'], ['503' => 'failed'], [closed => 'failed'],
+    [header_cut => 'failed'], [hang => 'failed'], [header_hang => 'failed'],
+    [fine => 'forwarded'], [slow => 'forwarded'], [body_cut => 'forwarded'],
+);
+
+subtest 'browsers that leave' => sub {
+    for my $way (@leaving) {
+        my ($how, $h2, $leave) = @$way;
+
+        for my $pause (0, 0.12) {
+            my $name = ($h2 ? 'HTTP/2' : 'HTTP/1.1') . ", $how"
+                       . ($pause ? ', later' : '');
+            my %want;
+            my @open;
+
+            hits('left');
+
+            for my $outcome (@outcomes) {
+                my ($do, $disposition) = @$outcome;
+
+                for my $prefix (qw(client off)) {
+                    for my $method (qw(GET POST)) {
+                        my $c = client(16, $h2);
+                        my @req = $method eq 'GET'
+                            ? ('GET', uri($prefix, $do, 'hit'), [])
+                            : ('POST', uri($prefix, $do, 'batch'), [], $body);
+
+                        push @open, [$c, $c->request(@req)];
+                        $leave->(@{ $open[-1] }) if !$pause;
+                        $want{$disposition}++;
+                    }
+                }
+            }
+
+            if ($pause) {
+                sleep $pause;
+                $leave->(@$_) for @open;
+            }
+
+            my $want = join ' ', map { "$_:$want{$_}" } sort keys %want;
+            my %total = (failed => 0, forwarded => 0);
+
+            wait_for {
+                my $now = counters('left')->{hits};
+                my $n = 0;
+                $n += $now->{$_} - ($before{left}{$_} || 0) for keys %$now;
+                $n >= @open;
+            } 5;
+
+            is hits('left'), $want, $name;
+            $_->[0]->close for @open;
+        }
+    }
+
+    my @logged = map { (split /\|/)[2] } grep { /\Aleft\|/ }
+                     split /\n/, $t->file('sgtm.log');
+    my $now = counters('left')->{hits};
+
+    for my $disposition (qw(failed forwarded)) {
+        is scalar(grep { $_ eq $disposition } @logged), $now->{$disposition},
+           "the access log says $disposition as often as the counter";
+    }
+};
+
+
+# the next server of the upstream gets the rewritten body, whole
+
+subtest 'retries' => sub {
+    my $long = join "\r\n", map { "en=view_$_&ep.secret=x&ep.note="
+                                  . 'n' x 80 . '&_fid=f' } 1 .. 200;
+    my $short = "en=a&ep.secret=x&_fid=f\r\nen=b";
+    my @denied = ('v=2', $tag_id, 'cid=1.2', 'gcs=G100', 'gcd=13p3p3p3p5l1');
+
+    for my $upstream (qw(refused reset answer)) {
+        for my $size (qw(64k 1k)) {
+            for my $content ($short, $long) {
+                for my $do (qw(503 closed)) {
+                    next if $upstream ne 'answer' && $do ne '503';
+
+                    my $name = "$upstream, buffer $size, "
+                               . length($content) . " bytes, $do";
+                    my $query = join '&', @denied, "do=$do";
+
+                    $tag->clear;
+                    $second->clear;
+
+                    my $res = ask(10, 0, 'POST', "/retry-$upstream-$size"
+                                  . "/g/collect?$query", $content);
+                    my ($got) = $second->wait_requests(1);
+
+                    (my $want = $content) =~ s/&(?:ep\.secret=x|_fid=f)//g;
+
+                    is $res->{status}, 204, "$name: answered";
+                    is $second->count, 1, "$name: once";
+                    ok $got->{complete}, "$name: whole";
+                    is header($got, 'Content-Length'), length $got->{body},
+                       "$name: its length";
+
+                    (my $plain = $got->{body}) =~ s/&ep\.gate=1//g;
+                    is $plain, $want, "$name: rewritten";
+
+                    next if $upstream ne 'answer';
+
+                    my ($first) = $tag->requests;
+                    is $first->{body}, $got->{body},
+                       "$name: the first got the same";
+                    is $first->{uri}, $got->{uri},
+                       "$name: and the same query";
+                }
+            }
+        }
+    }
+};
+
+is ask(10, 0, 'GET', uri('client', 'fine', 'hit'))->{status}, 204,
+   'hits pass at the end';
+
+unlike $t->error_log, qr/redirection cycle/, 'no cycle of error pages';
+
+done_testing;
