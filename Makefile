@@ -193,6 +193,7 @@ FUZZ_CC = clang
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 
 unit: $(UNITS)
+	@:
 
 build/unit/hit/%.o: src/hit/%.c
 	@mkdir -p $(@D)
@@ -206,6 +207,7 @@ build/unit/%: build/unit/%.o $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
 	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^
 
 fuzz-targets: $(FUZZERS)
+	@:
 
 build/fuzz/hit/%.o: src/hit/%.c
 	@mkdir -p $(@D)
@@ -226,9 +228,14 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
     build/fuzz/hit/*.d)
 
 
+# the module, and where it is for another nginx than the one that is installed,
+# that nginx as well
+
+WHOLE = $(if $(STATIC),nginx,module $(if $(NGINX_SRC),nginx))
+
 run:
 	@tools/setup.sh run
-	@$(MAKE) --no-print-directory module
+	@$(MAKE) --no-print-directory $(WHOLE)
 	@exec demo/run.sh
 
 
@@ -237,8 +244,7 @@ run:
 
 test:
 	@tools/setup.sh test
-	@$(MAKE) --no-print-directory $(if $(STATIC),nginx,module \
-	    $(if $(NGINX_SRC),nginx)) unit fuzz-targets
+	@$(MAKE) --no-print-directory $(WHOLE) unit fuzz-targets
 	@prove -j$(TEST_JOBS) $(or $(TESTS),t/*.t $(UNITS))
 
 
@@ -253,7 +259,7 @@ fuzz: fuzz-targets
 
 bench:
 	@tools/setup.sh bench
-	@$(MAKE) --no-print-directory module
+	@$(MAKE) --no-print-directory $(WHOLE)
 	@exec bench/run
 
 

@@ -16,7 +16,8 @@ my $dev = '/usr/share/nginx/src';
 my $out = SGTM::Run::dir('build');
 
 # what make put there for the make that may run this test is not for ours
-delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES BUILD STATIC
+               NGINX_SRC CC V)};
 
 my $gateway = <<'EOF';
 server {

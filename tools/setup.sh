@@ -15,10 +15,10 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 
 
 build="gcc libc6-dev make nginx nginx-dev zlib1g-dev"
-run="$build curl openssl perl"
-test="$run ca-certificates chromium clang cppcheck libclang-rt-14-dev"
-test="$test nghttp2-client"
-bench="$test valgrind wrk"
+run="$build perl"
+test="$run ca-certificates chromium clang cppcheck curl libclang-rt-14-dev"
+test="$test nghttp2-client openssl"
+bench="$run valgrind"
 
 case $tier in
     build)  packages=$build ;;
@@ -40,7 +40,7 @@ has_node() {
 }
 
 case $tier in
-    test | bench)
+    test)
         has_node || packages="$packages nodejs npm"
         ;;
 esac
@@ -99,7 +99,7 @@ npm_ci() {
 }
 
 case $tier in
-    test | bench)
+    test)
         npm_ci "$top/snippet"
         npm_ci "$top/t"
         ;;

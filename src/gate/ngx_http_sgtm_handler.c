@@ -24,7 +24,9 @@ static ngx_int_t ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_precontent_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_start(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_read_hit(ngx_http_request_t *r,
+static void ngx_http_sgtm_run(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_read_body(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 #if (NGX_HTTP_V2)
 static void ngx_http_sgtm_read_handler(ngx_http_request_t *r);
@@ -158,9 +160,6 @@ ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    uint64_t   now;
-    ngx_str_t  body;
-
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "sgtm precontent handler, route: %d", ctx->route);
 
@@ -170,26 +169,53 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT && !ctx->preview
-        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    /* a hit's body is the gate's, a chunked one's length tells itself last */
+
+    if (!ctx->preview
+        && (r->headers_in.chunked
+            || (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+                && r->headers_in.content_length_n > 0)))
     {
-        return ngx_http_sgtm_read_hit(r, ctx);
+        return ngx_http_sgtm_read_body(r, ctx);
     }
+
+    ngx_http_sgtm_run(r, ctx);
+
+    return ngx_http_sgtm_finish(r, ctx);
+}
+
+
+/* the gate, by what the request is; its verdict is ctx->status */
+
+static void
+ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    uint64_t   now;
+    ngx_str_t  body;
 
     now = ngx_http_sgtm_now();
 
     if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
 
-    } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT) {
-        ngx_str_null(&body);
-        ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
+    } else if (r->headers_in.content_length_n > (off_t) ctx->conf->max_body) {
+        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
+        ctx->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
         ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
 
-    } else {
+    } else if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT) {
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
+
+    } else if (ngx_http_sgtm_commit_body(r, &body) != NGX_OK) {
+        ctx->disposition = NGX_HTTP_SGTM_FAILED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+        ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    } else {
+        ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
     }
 
     /* what the tagging server answers here is an answer, also an error */
@@ -202,13 +228,11 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     }
 
     ctx->gate_time += ngx_http_sgtm_now() - now;
-
-    return ngx_http_sgtm_finish(r, ctx);
 }
 
 
 static ngx_int_t
-ngx_http_sgtm_read_hit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+ngx_http_sgtm_read_body(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
@@ -277,8 +301,6 @@ ngx_http_sgtm_read_handler(ngx_http_request_t *r)
 static void
 ngx_http_sgtm_body_handler(ngx_http_request_t *r)
 {
-    uint64_t              now;
-    ngx_str_t             body;
     ngx_http_sgtm_ctx_t  *ctx;
 
     ctx = ngx_http_sgtm_get_ctx(r);
@@ -287,25 +309,7 @@ ngx_http_sgtm_body_handler(ngx_http_request_t *r)
         r->connection->error = 1;
     }
 
-    now = ngx_http_sgtm_now();
-
-    /* the length of a chunked body is known only now */
-
-    if (r->headers_in.content_length_n > (off_t) ctx->conf->max_body) {
-        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
-        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
-        ctx->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-
-    } else if (ngx_http_sgtm_commit_body(r, &body) != NGX_OK) {
-        ctx->disposition = NGX_HTTP_SGTM_FAILED;
-        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
-        ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    } else {
-        ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
-    }
-
-    ctx->gate_time += ngx_http_sgtm_now() - now;
+    ngx_http_sgtm_run(r, ctx);
 
     r->preserve_body = 1;
 
@@ -431,7 +435,9 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_NOT_ALLOWED);
     }
 
-    if (r->headers_in.content_length_n > (off_t) conf->max_body) {
+    if (r->headers_in.content_length_n > (off_t) conf->max_body
+        && !ctx->preview && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW)
+    {
         return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
     }

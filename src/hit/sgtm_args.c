@@ -5,12 +5,7 @@
 
 
 #include "sgtm_args.h"
-
-
-#if (SGTM_SSE2)
-typedef signed char  sgtm_args_v16_t __attribute__((vector_size(16)));
-typedef char         sgtm_args_mask_t __attribute__((vector_size(16)));
-#endif
+#include "sgtm_stops.h"
 
 
 /* classes of bytes: keys stop at all but the first, values not at "=" */
@@ -25,15 +20,7 @@ typedef char         sgtm_args_mask_t __attribute__((vector_size(16)));
 
 
 static inline unsigned char *sgtm_args_stop(sgtm_args_t *args);
-static inline unsigned sgtm_args_first(uint64_t stops);
 static inline void sgtm_args_seek(sgtm_args_t *args, unsigned char *p);
-static uint64_t sgtm_args_stops(const unsigned char *p, size_t len);
-#if (SGTM_SSE2)
-static inline uint64_t sgtm_args_stops16(const unsigned char *p);
-#endif
-#if (SGTM_LITTLE_ENDIAN)
-static inline uint64_t sgtm_args_stops8(const unsigned char *p);
-#endif
 static unsigned char *sgtm_args_special(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p,
@@ -92,7 +79,7 @@ sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
     args->pos = in->data;
     args->end = in->len ? in->data + in->len : in->data;
     args->block = in->data;
-    args->stops = in->len ? sgtm_args_stops(in->data, in->len) : 0;
+    args->stops = in->len ? sgtm_stops(in->data, in->len) : 0;
     args->last = (in->len == 0);
 }
 
@@ -185,35 +172,14 @@ sgtm_args_stop(sgtm_args_t *args)
         }
 
         args->block += 64;
-        args->stops = sgtm_args_stops(args->block,
+        args->stops = sgtm_stops(args->block,
                                       (size_t) (args->end - args->block));
     }
 
-    p = args->block + sgtm_args_first(args->stops);
+    p = args->block + sgtm_stops_first(args->stops);
     args->stops &= args->stops - 1;
 
     return p;
-}
-
-
-static inline unsigned
-sgtm_args_first(uint64_t stops)
-{
-#if defined(__GNUC__)
-
-    return (unsigned) __builtin_ctzll(stops);
-
-#else
-
-    unsigned  n;
-
-    for (n = 0; !(stops & 1); n++) {
-        stops >>= 1;
-    }
-
-    return n;
-
-#endif
 }
 
 
@@ -235,107 +201,13 @@ sgtm_args_seek(sgtm_args_t *args, unsigned char *p)
         }
 
         args->block += n & ~(size_t) 63;
-        args->stops = sgtm_args_stops(args->block,
+        args->stops = sgtm_stops(args->block,
                                       (size_t) (args->end - args->block));
         n &= 63;
     }
 
     args->stops &= ~(uint64_t) 0 << n;
 }
-
-
-/*
- * The bytes to look at among the first 64, the lowest bit the first: what is
- * below 0x28 (controls, "#", "%" and "&"), "=", "?", 0x7f and what is over it.
- */
-
-static uint64_t
-sgtm_args_stops(const unsigned char *p, size_t len)
-{
-    size_t    i;
-    uint64_t  stops;
-
-    i = 0;
-    stops = 0;
-
-    if (len > 64) {
-        len = 64;
-    }
-
-#if (SGTM_SSE2)
-
-    for ( /* void */ ; len - i >= 16; i += 16) {
-        stops |= sgtm_args_stops16(p + i) << i;
-    }
-
-#endif
-
-#if (SGTM_LITTLE_ENDIAN)
-
-    for ( /* void */ ; len - i >= 8; i += 8) {
-        stops |= sgtm_args_stops8(p + i) << i;
-    }
-
-#endif
-
-    for ( /* void */ ; i < len; i++) {
-        stops |= (uint64_t) (sgtm_args_class[p[i]] != SGTM_PLAIN) << i;
-    }
-
-    return stops;
-}
-
-
-#if (SGTM_SSE2)
-
-static inline uint64_t
-sgtm_args_stops16(const unsigned char *p)
-{
-    sgtm_args_v16_t  x, y;
-
-    memcpy(&x, p, 16);
-
-    /* the bytes are signed: those over 0x7f are below 0x28, too */
-
-    y = (sgtm_args_v16_t) (x < 0x28);
-    y |= (sgtm_args_v16_t) (x == '=');
-    y |= (sgtm_args_v16_t) (x == '?');
-    y |= (sgtm_args_v16_t) (x == 0x7f);
-
-    return (unsigned) __builtin_ia32_pmovmskb128((sgtm_args_mask_t) y);
-}
-
-#endif
-
-
-#if (SGTM_LITTLE_ENDIAN)
-
-/*
- * Each test sets the highest bit of its bytes; a carry may set that of others
- * as well, but never clears one.  The product brings the eight bits together.
- */
-
-static inline uint64_t
-sgtm_args_stops8(const unsigned char *p)
-{
-    uint64_t  x, y, z;
-
-    memcpy(&x, p, 8);
-
-    y = x ^ (SGTM_BYTES * '?');
-    z = x ^ (SGTM_BYTES * '=');
-
-    y = (y - SGTM_BYTES) & ~y;
-    y |= (z - SGTM_BYTES) & ~z;
-    y |= (x - SGTM_BYTES * 0x28) & ~x;
-    y |= x | (x + SGTM_BYTES);
-
-    y = y >> 7 & SGTM_BYTES;
-
-    return y * 0x0102040810204080 >> 56;
-}
-
-#endif
 
 
 /* reads on past a byte that is more than itself, and what belongs to it */

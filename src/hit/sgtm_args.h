@@ -19,7 +19,7 @@ typedef struct {
     unsigned char  *pos;
     unsigned char  *end;
     unsigned char  *block;             /* up to 64 bytes that stops is of */
-    uint64_t        stops;             /* bits: bytes to look at, not yet seen */
+    uint64_t        stops;             /* bits: its bytes still to look at */
     unsigned        last:1;            /* no argument is left */
 } sgtm_args_t;
 

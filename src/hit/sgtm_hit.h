@@ -41,21 +41,12 @@ typedef struct sgtm_may_alias {
 #define sgtm_string(str)     { sizeof(str) - 1, (unsigned char *) str }
 
 
-/*
- * For code that reads eight or sixteen bytes at a time; with neither it goes by
- * one.  Both may be given as 0, to test the other ways.
- */
+/* for code that reads eight bytes at a time; without it goes by one */
 
 #ifndef SGTM_LITTLE_ENDIAN
 #if defined(__GNUC__) && defined(__BYTE_ORDER__)                              \
     && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define SGTM_LITTLE_ENDIAN  1
-#endif
-#endif
-
-#ifndef SGTM_SSE2
-#if defined(__GNUC__) && defined(__SSE2__)
-#define SGTM_SSE2  1
 #endif
 #endif
 

@@ -6,6 +6,8 @@
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
+const TIMEOUT = 15000;
+
 const [executablePath, profile] = process.argv.slice(2);
 
 const context = await chromium.launchPersistentContext(profile, {
@@ -28,7 +30,7 @@ const page = context.pages()[0] || await context.newPage();
 const requests = [];
 const complaints = [];
 
-page.setDefaultTimeout(15000);
+page.setDefaultTimeout(TIMEOUT);
 
 context.on('request', (request) => {
     requests.push({
@@ -47,13 +49,29 @@ page.on('console', (message) => {
     }
 });
 
+// waitForFunction() would evaluate it in the page, where a policy may forbid it
+
+async function wait(code) {
+    for (const end = Date.now() + TIMEOUT; Date.now() < end;) {
+        const value = await page.evaluate(code).catch(() => false);
+
+        if (value) {
+            return value;
+        }
+
+        await new Promise((done) => { setTimeout(done, 20); });
+    }
+
+    throw new Error('not true in time: ' + code);
+}
+
 const commands = {
-    go: async (url) => (await page.goto(url)).status(),
+    go: async (url) => (await page.goto(url))?.status() ?? 0,
     click: (selector) => page.click(selector),
     fill: (selector, text) => page.fill(selector, text),
     press: (key) => page.keyboard.press(key),
     evaluate: (code) => page.evaluate(code),
-    wait: (code) => page.waitForFunction(code).then(() => true),
+    wait,
     size: (width, height) => page.setViewportSize({ width, height }),
     picture: (path, options) => page.screenshot({ path, ...options }),
     cookies: () => context.cookies(),

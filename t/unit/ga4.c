@@ -111,6 +111,9 @@ static const test_reason_t  reasons[] = {
     { Q "en=", "", SGTM_REASON_NO_EVENT },
     { Q "en", "", SGTM_REASON_NO_EVENT },
     { Q "x=1", "en=a\r\n_et=1", SGTM_REASON_NO_EVENT },
+    { Q "x=1", "_et=1", SGTM_REASON_NO_EVENT },
+    { Q "x=1", "_et=1\r\n_et=2\r\nen=a", SGTM_REASON_NO_EVENT },
+    { Q "x=1", "en=&_et=1\r\nen=a", SGTM_REASON_NO_EVENT },
     { QE, "en=&_et=1", SGTM_REASON_NO_EVENT },
     { Q "x=1", "\r\n\n\r\n", SGTM_REASON_NO_EVENT },
     { Q "x=1", "ep.a=b", SGTM_REASON_NO_EVENT },
@@ -145,7 +148,13 @@ static const test_model_t  models[] = {
       "1.2", "page_view", 2, 8 },
     { "v=2&tid=G%2DABC1234567&en=a%20b", "", "G%2DABC1234567", "", "a%20b", 1,
       3 },
-    { Q "en=a&", "", "G-ABC1234567", "", "a", 1, 4 }
+    { Q "en=a&", "", "G-ABC1234567", "", "a", 1, 4 },
+
+    /* a first line without an event is shared by the others */
+    { Q "cid=1.2", "_et=1\r\nen=a\r\nen=b", "G-ABC1234567", "1.2", "a", 2, 6 },
+    { Q "x", "cid=7.8&tid=G-0000\r\n\r\nen=a", "G-0000", "7.8", "a", 1, 6 },
+    { "", "v=2&tid=G-0000&cid=7.8\nen=a&cid=9.9\nen=b", "G-0000", "9.9", "a",
+      2, 6 }
 };
 
 
@@ -307,6 +316,27 @@ test_marks(void)
 }
 
 
+/* what a refusal may name: a parameter, never its value */
+
+static void
+test_param(void)
+{
+    sgtm_ga4_t  hit;
+
+    (void) parse(&hit, QE "&ep.x=%zz", "");
+    unit_is(hit.param.data, hit.param.len, "ep.x", "where it is");
+
+    (void) parse(&hit, QE "&gcs=G111", "en=a\r\n_et=1&dt=%00secret");
+    unit_is(hit.param.data, hit.param.len, "dt", "where it is, in a line");
+
+    (void) parse(&hit, "v=1&tid=G-ABC1234567&en=a", "");
+    unit_ok(hit.param.len == 0
+            && sgtm_reasons[hit.reason].param.len == 1
+            && sgtm_reasons[hit.reason].param.data[0] == 'v',
+            "a reason that knows it");
+}
+
+
 static void
 test_is_hit(void)
 {
@@ -465,6 +495,7 @@ main(void)
     test_models();
     test_consents();
     test_marks();
+    test_param();
     test_is_hit();
     test_ids();
     test_encoded();

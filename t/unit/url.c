@@ -88,6 +88,7 @@ static const test_url_t  urls[] = {
     { "/p?a=1&amp;amp;gclid=X&amp;amp;b", "/p?a=1&amp;amp;b" },
     { "%2Fp%3Fa%3D1%26amp%3Bgclid%3DX%26b", "%2Fp%3Fa%3D1%26b" },
     { "%252Fp%253Fa%253D1%2526amp%253Bgclid%253DX", "%252Fp%253Fa%253D1" },
+    { "/p?a=1&%61mp;gclid=X&%61%6dp%3Bb", "/p?a=1&%61%6dp%3Bb" },
     { "/p?a=1&amp;b=2&am", "/p?a=1&amp;b=2&am" },
     { "/p?a=1&ampgclid=X&amp%3", "/p?a=1&ampgclid=X&amp%3" },
 
