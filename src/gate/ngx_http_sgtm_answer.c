@@ -138,6 +138,8 @@ ngx_http_sgtm_answer_preflight(ngx_http_request_t *r,
 {
     ngx_uint_t  i;
 
+    static ngx_str_t  methods = ngx_string("GET, HEAD, POST, OPTIONS");
+
     static struct {
         const char  *name;
         ngx_str_t    value;
@@ -151,24 +153,18 @@ ngx_http_sgtm_answer_preflight(ngx_http_request_t *r,
     /* of the same origin nothing is asked but what may be done at all */
 
     if (ctx->origin.len == 0) {
-        static ngx_str_t  methods = ngx_string("GET, HEAD, POST, OPTIONS");
-
-        if (ngx_http_sgtm_answer_allow(r, &methods) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        return ngx_http_sgtm_answer(r, ctx, NGX_HTTP_NO_CONTENT);
+        return ngx_http_sgtm_answer_allow(r, &methods);
     }
 
     for (i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         if (ngx_http_sgtm_answer_header(r, headers[i].name, &headers[i].value)
             != NGX_OK)
         {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            return NGX_ERROR;
         }
     }
 
-    return ngx_http_sgtm_answer(r, ctx, NGX_HTTP_NO_CONTENT);
+    return NGX_OK;
 }
 
 

@@ -24,7 +24,10 @@ void ngx_http_sgtm_answer_init(void);
 ngx_int_t ngx_http_sgtm_answer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
 
-/* answers an OPTIONS of an origin that may send; NGX_DONE or a status */
+/*
+ * Adds what an OPTIONS of an origin that may send asks for, to be answered 204;
+ * NGX_OK or NGX_ERROR.
+ */
 ngx_int_t ngx_http_sgtm_answer_preflight(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 

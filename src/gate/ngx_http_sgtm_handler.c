@@ -40,8 +40,9 @@ static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_refuse(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason, ngx_uint_t status);
+static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t reason, ngx_int_t status);
+static ngx_int_t ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx);
 static void ngx_http_sgtm_end(void *data);
 static void ngx_http_sgtm_cleanup(void *data);
 
@@ -77,7 +78,6 @@ ngx_http_sgtm_handler_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                  rc;
     uint64_t                   now;
     ngx_http_sgtm_ctx_t       *ctx;
     ngx_http_sgtm_loc_conf_t  *conf;
@@ -113,11 +113,10 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
     ngx_http_sgtm_route(r, ctx);
     ngx_http_sgtm_headers_scan(r, ctx);
 
-    rc = ngx_http_sgtm_check(r, ctx);
-
+    ctx->status = ngx_http_sgtm_check(r, ctx);
     ctx->gate_time = ngx_http_sgtm_now() - now;
 
-    return rc;
+    return ngx_http_sgtm_finish(r, ctx);
 }
 
 
@@ -199,9 +198,8 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
 
     } else if (r->headers_in.content_length_n > (off_t) ctx->conf->max_body) {
-        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
-        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
-        ctx->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        ctx->status = ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
+                                           NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
         ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
@@ -210,9 +208,7 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
 
     } else if (ngx_http_sgtm_commit_body(r, &body) != NGX_OK) {
-        ctx->disposition = NGX_HTTP_SGTM_FAILED;
-        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
-        ctx->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        ctx->status = ngx_http_sgtm_fail(ctx);
 
     } else {
         ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
@@ -417,6 +413,8 @@ ngx_http_sgtm_set_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+/* NGX_DECLINED: nothing is wrong so far; or the status to answer with */
+
 static ngx_int_t
 ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
@@ -428,43 +426,44 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (ngx_http_sgtm_route_method(r, ctx, &allow) != NGX_OK) {
 
         if (ngx_http_sgtm_answer_allow(r, &allow) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            return ngx_http_sgtm_fail(ctx);
         }
 
-        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_METHOD,
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_METHOD,
                                     NGX_HTTP_NOT_ALLOWED);
     }
 
     if (r->headers_in.content_length_n > (off_t) conf->max_body
         && !ctx->preview && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW)
     {
-        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
     }
 
     if (ngx_http_sgtm_origin(r, ctx) != NGX_OK) {
         ngx_str_null(&ctx->origin);
 
-        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_ORIGIN,
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_ORIGIN,
                                     NGX_HTTP_FORBIDDEN);
     }
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_CORS) {
-        return ngx_http_sgtm_answer_preflight(r, ctx);
+        return (ngx_http_sgtm_answer_preflight(r, ctx) == NGX_OK)
+               ? NGX_HTTP_NO_CONTENT : ngx_http_sgtm_fail(ctx);
     }
 
     if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
         && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW
         && ngx_http_sgtm_route_ids(r, ctx) != NGX_OK)
     {
-        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_FOREIGN_ID,
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_FOREIGN_ID,
                                     NGX_HTTP_FORBIDDEN);
     }
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_PASS && !conf->passthrough
         && !ctx->preview)
     {
-        return ngx_http_sgtm_refuse(r, ctx, NGX_HTTP_SGTM_REASON_PATH,
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_PATH,
                                     NGX_HTTP_NOT_FOUND);
     }
 
@@ -473,13 +472,23 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_sgtm_refuse(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    ngx_uint_t reason, ngx_uint_t status)
+ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
+    ngx_int_t status)
 {
     ctx->disposition = NGX_HTTP_SGTM_REFUSED;
     ctx->reason = reason;
 
-    return ngx_http_sgtm_answer(r, ctx, status);
+    return status;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx)
+{
+    ctx->disposition = NGX_HTTP_SGTM_FAILED;
+    ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 

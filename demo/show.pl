@@ -1,0 +1,94 @@
+#!/usr/bin/perl
+
+# Follows the tagging server's record of hits and prints a line an event: what
+# arrived, not what was sent.
+#
+#     demo/show.pl hits.json
+
+use strict;
+use warnings;
+
+use IO::Handle ();
+use JSON::PP ();
+
+my ($file) = @ARGV;
+my $parent = getppid;
+my $colour = -t STDOUT && !exists $ENV{NO_COLOR};
+
+STDOUT->autoflush(1);
+
+line('time', 'event', 'consent', 'client id', 'address', 'cookies', 'page');
+
+open(my $in, '<', $file) or die "$file: $!\n";
+
+my $part = '';
+
+# the shell that started this may end without a word
+
+while (getppid == $parent) {
+    $part .= readline($in) // '';
+
+    if ($part =~ s/\A(.*)\n\z//s) {
+        show($1);
+        next;
+    }
+
+    seek $in, 0, 1;
+    select undef, undef, undef, 0.1;
+}
+
+
+sub show {
+    my $hit = eval { JSON::PP->new->utf8->decode($_[0]) } or return;
+
+    my ($args) = $hit->{uri} =~ /\?(.*)/s;
+    my %shared = params($args // '');
+    my @lines = grep { length } split /\r?\n/, $hit->{body};
+    my @events = @lines ? map { { %shared, params($_) } } @lines : \%shared;
+
+    my ($time) = $hit->{time} =~ /T([\d:]+)/;
+    my $cookies = join ' ', $hit->{cookie} =~ /(?:\A|;\s*)([^=;\s]+)=/g;
+
+    for my $e (@events) {
+        my $page = $e->{dl} // '';
+
+        $page =~ s{\Ahttps?://[^/]*}{};
+
+        line($time, $e->{en}, $e->{gcs}, $e->{cid}, $hit->{forwarded_for},
+             $cookies, $page);
+    }
+}
+
+
+sub params {
+    my %params;
+
+    for (split /&/, $_[0]) {
+        my ($name, $value) = split /=/, $_, 2;
+
+        $value //= '';
+        $value =~ tr/+/ /;
+        $value =~ s/%([0-9a-fA-F]{2})/chr hex $1/ge;
+        $params{$name} = $value if defined $name;
+    }
+
+    return %params;
+}
+
+
+# nothing of a hit may talk to the terminal
+
+sub line {
+    my @columns = map { my $c = $_ // ''; $c =~ s/[^\x20-\x7e]/?/g;
+                        length $c ? $c : '-' } @_;
+
+    my $text = sprintf '%-8s  %-15s %-7s  %-21s %-15s %s | %s', @columns;
+
+    if ($colour && $columns[2] =~ /\AG1(\d)(\d)/) {
+        my $code = $1 && $2 ? 32 : $1 || $2 ? 33 : 31;
+
+        $text =~ s/ (G1\S\S)/ \e[${code}m$1\e[0m/;
+    }
+
+    print "$text\n";
+}
