@@ -235,7 +235,7 @@ ngx_module_t  ngx_http_sgtm_module = {
     ngx_http_sgtm_commands,                /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_sgtm_variables_init,          /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */

@@ -121,6 +121,8 @@ typedef struct {
     ngx_http_sgtm_tenant_t    *other;
 
     ngx_array_t                tables;     /* of ngx_http_sgtm_tables_t * */
+    ngx_array_t                stale;      /* of ngx_uint_t: variables that
+                                              the gate makes obsolete */
 
     ngx_rbtree_t               scripts;    /* ngx_http_sgtm_script_t */
     ngx_rbtree_node_t          scripts_sentinel;

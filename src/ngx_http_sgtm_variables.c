@@ -17,6 +17,8 @@ typedef ngx_int_t (*ngx_http_sgtm_variable_pt)(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 
 
+static ngx_uint_t ngx_http_sgtm_variable_is(ngx_str_t *name,
+    ngx_str_t *pattern);
 static ngx_int_t ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
@@ -109,6 +111,115 @@ static ngx_http_variable_t  ngx_http_sgtm_vars[] = {
 
       ngx_http_null_variable
 };
+
+
+/* nginx's own that tell of arguments, headers, body or address */
+
+static ngx_str_t  ngx_http_sgtm_stale_vars[] = {
+    ngx_string("arg_*"),
+    ngx_string("args"),
+    ngx_string("binary_remote_addr"),
+    ngx_string("cookie_*"),
+    ngx_string("http_*"),
+    ngx_string("is_args"),
+    ngx_string("proxy_add_x_forwarded_for"),
+    ngx_string("query_string"),
+    ngx_string("realip_remote_addr"),
+    ngx_string("remote_addr"),
+    ngx_string("request"),
+    ngx_string("request_body"),
+    ngx_string("request_uri"),
+    ngx_null_string
+};
+
+
+ngx_int_t
+ngx_http_sgtm_variables_init(ngx_cycle_t *cycle)
+{
+    ngx_str_t                  *name;
+    ngx_uint_t                  i, *index;
+    ngx_http_variable_t        *v;
+    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    if (smcf == NULL || !smcf->gateways) {
+        return NGX_OK;
+    }
+
+    if (ngx_array_init(&smcf->stale, cycle->pool, 8, sizeof(ngx_uint_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    v = cmcf->variables.elts;
+
+    for (i = 0; i < cmcf->variables.nelts; i++) {
+
+        for (name = ngx_http_sgtm_stale_vars; name->len; name++) {
+            if (ngx_http_sgtm_variable_is(&v[i].name, name)) {
+                break;
+            }
+        }
+
+        if (name->len == 0) {
+            continue;
+        }
+
+        index = ngx_array_push(&smcf->stale);
+        if (index == NULL) {
+            return NGX_ERROR;
+        }
+
+        *index = i;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_variable_is(ngx_str_t *name, ngx_str_t *pattern)
+{
+    size_t  len;
+
+    len = pattern->len;
+
+    if (pattern->data[len - 1] == '*') {
+        len--;
+
+        return name->len >= len
+               && ngx_strncmp(name->data, pattern->data, len) == 0;
+    }
+
+    return name->len == len
+           && ngx_strncmp(name->data, pattern->data, len) == 0;
+}
+
+
+/*
+ * A variable that was read before the gate, by a map or a log of another
+ * phase, keeps its value for the request otherwise.
+ */
+
+void
+ngx_http_sgtm_variables_reset(ngx_http_request_t *r)
+{
+    ngx_uint_t                  i, *index;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
+
+    index = smcf->stale.elts;
+
+    for (i = 0; i < smcf->stale.nelts; i++) {
+        r->variables[index[i]].valid = 0;
+        r->variables[index[i]].not_found = 0;
+    }
+}
 
 
 ngx_int_t

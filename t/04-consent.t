@@ -325,7 +325,8 @@ sub full_hit {
         push @urls, "$name=" . ($name eq 'ep.twice' ? enc($url) : $url);
     }
 
-    my $query = join '&', $tid, 'gtm=45je4', '_p=1', @$signals, 'cid=1234567890.1712345678', 'sid=1712345678',
+    my $query = join '&', $tid, 'gtm=45je4', '_p=1', @$signals,
+                'cid=1234567890.1712345678', 'sid=1712345678',
                 '_uip=203.0.113.250', $args->(@mixed), '_eu', 'edid=',
                 "dt=%c3%bC+%20%2B~()!*'", 'uafvl=a%2520b%253B', @urls,
                 'richsstsse';
@@ -497,7 +498,8 @@ sub send_full {
                    Referer => $hit->{referer},
                    'Content-Type' => 'text/plain;charset=UTF-8',
                    'User-Agent' => "hit$hits", 'X-Country' => 'DE',
-                   'Accept-Language' => 'de,en;q=0.5', @{ $opt{headers} || [] });
+                   'Accept-Language' => 'de,en;q=0.5',
+                   @{ $opt{headers} || [] });
     my $cookie = "session=zqshop; $hit->{cookie}; cart=zqshop";
     my $res;
 
@@ -1031,7 +1033,8 @@ subtest 'cid and sid' => sub {
 
     for (['gcd denies', "/metrics/g/collect?$tid&$ids&$denied"],
          ['gcs denies', "/metrics/g/collect?$tid&$ids&gcs=G110"],
-         ['both, another source too', "/s3/g/collect?$tid&$ids&gcs=G100&$denied",
+         ['both, another source too',
+          "/s3/g/collect?$tid&$ids&gcs=G100&$denied",
           cookie => 'choice=G100'],
          ['gcs denies, it is no source', "/s9/g/collect?$tid&$ids&gcs=G100",
           cookie => 'choice=G100'],
@@ -1195,7 +1198,8 @@ subtest 'the address' => sub {
         my $name = "$location, $signals, $ip";
         my $agent = 'address' . ++$i;
         my $before = length $t->file('all.log');
-        my ($got, $res) = hit("/$location/g/collect?$tid&en=a&$signals&_uip=$ip",
+        my $uri = "/$location/g/collect?$tid&en=a&$signals&_uip=$ip";
+        my ($got, $res) = hit($uri,
                               headers => ['User-Agent' => $agent,
                                           'X-Real-IP' => $ip,
                                           'X-Forwarded-For' => '192.0.2.1']);
@@ -1244,7 +1248,8 @@ subtest 'an IPv4 address in IPv6 form' => sub {
                     ip => '::ffff:198.51.100.77');
 
     is scalar(headers($got, 'X-Forwarded-For')), 1, 'X-Forwarded-For';
-    unlike $got->{raw}, qr/198\.51\.100\.77|c633:644d/i, 'without its last byte';
+    unlike $got->{raw}, qr/198\.51\.100\.77|c633:644d/i,
+           'without its last byte';
 };
 
 subtest 'the address is given back' => sub {
@@ -1510,7 +1515,8 @@ subtest 'the logs' => sub {
                grep { index($all, $_) >= 0 } sort keys %forbidden_text;
     all_ok \@bad, 'no encoded hit';
 
-    unlike $all, qr/zqshop|seCret|zqform/, 'no cookie of the shop, no bad value';
+    unlike $all, qr/zqshop|seCret|zqform/,
+           'no cookie of the shop, no bad value';
 };
 
 done_testing;

@@ -276,7 +276,8 @@ subtest 'over TLS and HTTP/2' => sub {
 
     for my $case (['http://shop.example', 200, 'metrics'],
                   ['http://evil.example', 403, 'metrics'],
-                  ['null', 403, 'metrics'], ['https://a.example', 200, 'listed'],
+                  ['null', 403, 'metrics'],
+                  ['https://a.example', 200, 'listed'],
                   ['https://x.a.example', 403, 'listed'])
     {
         my ($origin, $status, $location) = @$case;
@@ -315,8 +316,8 @@ subtest 'preflight' => sub {
            'with cookies';
         like header($res, 'Access-Control-Allow-Methods'), qr/\bPOST\b/,
              'the method';
-        like header($res, 'Access-Control-Allow-Headers'), qr/\bcontent-type\b/i,
-             'the header';
+        like header($res, 'Access-Control-Allow-Headers'),
+             qr/\bcontent-type\b/i, 'the header';
 
         for my $origin ('https://evil.example', 'null', 'http://a.example') {
             ($res, $got) = ask('OPTIONS', "/listed/$path",
@@ -626,13 +627,15 @@ subtest 'sgtm_max_body' => sub {
 
             my ($res, $got) = ask('POST', "/small/$path", [], $long);
             is $res->{status}, $status, "$path: " . length $long;
-            is $got && $got->{body}, $more eq '' ? $long : undef, 'arrives, or not';
+            is $got && $got->{body}, $more eq '' ? $long : undef,
+               'arrives, or not';
 
             ($res, $got) = ask('POST', "/small/$path",
                                ['Transfer-Encoding' => 'chunked'],
                                join '', @chunks, "0\r\n\r\n");
             is $res->{status}, $status, 'chunked';
-            is $got && $got->{body}, $more eq '' ? $long : undef, 'arrives, or not';
+            is $got && $got->{body}, $more eq '' ? $long : undef,
+               'arrives, or not';
 
             $tag->clear;
 
@@ -682,7 +685,8 @@ my @refusals = (
     [ 'no UTF-8', 400, qr/\A\S+: /, GET => "g/collect?$tid&en=a&x=$s%ff" ],
     [ 'too many arguments', 400, qr/\A\S+: /, POST => "g/collect?$tid",
       "en=a&x=$s" . '&x=1' x 2000 ],
-    [ 'a foreign container', 403, qr/\Aid: /, GET => "gtm.js?id=GTM-SECRET1&x=$s" ],
+    [ 'a foreign container', 403, qr/\Aid: /,
+      GET => "gtm.js?id=GTM-SECRET1&x=$s" ],
     [ 'a container that is none', 403, qr/\Aid: /, GET => "gtm.js?id=$s" ],
     [ 'a foreign tag', 403, qr/\Aid: /, GET => "gtag/js?id=G-SECRET1&x=$s" ],
     [ 'a method', 405, qr/\S/, PUT => "g/collect?$tid&en=$s", "en=$s" ],

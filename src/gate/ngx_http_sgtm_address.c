@@ -9,6 +9,7 @@
 
 
 static void ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy);
+static void ngx_http_sgtm_address_cleanup(void *data);
 
 
 ngx_uint_t
@@ -56,9 +57,10 @@ ngx_http_sgtm_address_text(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 ngx_int_t
 ngx_http_sgtm_address_hide(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    u_char            *text;
-    ngx_sockaddr_t    *sa;
-    ngx_connection_t  *c;
+    u_char              *text;
+    ngx_sockaddr_t      *sa;
+    ngx_connection_t    *c;
+    ngx_pool_cleanup_t  *cln;
 
     c = r->connection;
 
@@ -72,6 +74,19 @@ ngx_http_sgtm_address_hide(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (sa == NULL) {
         return NGX_ERROR;
     }
+
+    /*
+     * the address may be one that realip has set in this request: what puts
+     * it back has to run before realip's own cleanup
+     */
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_sgtm_address_cleanup;
+    cln->data = ctx;
 
     text = (u_char *) sa + sizeof(ngx_sockaddr_t);
 
@@ -119,6 +134,37 @@ ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy)
     }
 
     ngx_memzero(p + keep, len - keep);
+}
+
+
+static void
+ngx_http_sgtm_address_cleanup(void *data)
+{
+    ngx_http_sgtm_address_restore(data);
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_address_masked(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    u_char *text)
+{
+    ngx_sockaddr_t     sa;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (c->sockaddr->sa_family == AF_UNIX
+        || c->socklen > (socklen_t) sizeof(ngx_sockaddr_t))
+    {
+        return 0;
+    }
+
+    ngx_memcpy(&sa, c->sockaddr, c->socklen);
+
+    ngx_http_sgtm_address_mask(&sa, ctx->conf->client_ip);
+
+    return ngx_sock_ntop(&sa.sockaddr, c->socklen, text, NGX_SOCKADDR_STRLEN,
+                         0);
 }
 
 

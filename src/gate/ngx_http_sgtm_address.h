@@ -34,9 +34,13 @@ ngx_int_t ngx_http_sgtm_address_hide(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
- * Gives it back: once the request has been logged, or the consent turned out
- * to cover it.
+ * Writes what ngx_http_sgtm_address_hide() would make of the address, at most
+ * NGX_SOCKADDR_STRLEN bytes, and returns their number; 0: it has no address.
  */
+ngx_uint_t ngx_http_sgtm_address_masked(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, u_char *text);
+
+/* gives it back, if it was hidden: a cleanup of the request's pool does too */
 void ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx);
 
 

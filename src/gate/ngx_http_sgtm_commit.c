@@ -5,14 +5,15 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_variables.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_headers.h"
 #include "ngx_http_sgtm_log.h"
 
 
-static ngx_uint_t ngx_http_sgtm_commit_needed(sgtm_rewrite_t *rw,
-    const sgtm_ga4_t *hit);
+static ngx_uint_t ngx_http_sgtm_commit_needed(ngx_http_request_t *r,
+    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit);
 static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
     sgtm_rewrite_t *rw);
 static ngx_int_t ngx_http_sgtm_commit_lines(ngx_http_request_t *r,
@@ -24,14 +25,19 @@ static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
 ngx_int_t
 ngx_http_sgtm_commit_head(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    if (ngx_http_sgtm_address_full(ctx)) {
-        ngx_http_sgtm_address_restore(ctx);
-
-    } else if (ngx_http_sgtm_address_hide(r, ctx) != NGX_OK) {
+    if (!ngx_http_sgtm_address_full(ctx)
+        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_headers_commit(r, ctx);
+    if (ngx_http_sgtm_headers_commit(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_sgtm_variables_reset(r);
+
+    return NGX_OK;
 }
 
 
@@ -39,7 +45,7 @@ ngx_int_t
 ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     const sgtm_ga4_t *hit, ngx_str_t *body)
 {
-    if (!ngx_http_sgtm_commit_needed(rw, hit)) {
+    if (!ngx_http_sgtm_commit_needed(r, rw, hit)) {
         return NGX_OK;
     }
 
@@ -58,7 +64,8 @@ ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
 /* most hits have nothing to change: their bytes go on as they came */
 
 static ngx_uint_t
-ngx_http_sgtm_commit_needed(sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
+ngx_http_sgtm_commit_needed(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    const sgtm_ga4_t *hit)
 {
     ngx_uint_t  i;
 
@@ -72,9 +79,14 @@ ngx_http_sgtm_commit_needed(sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
         }
     }
 
-    return (hit->deny & rw->deny) != 0
-           || hit->touched
-           || (hit->nested && rw->deny);
+    if (hit->touched || (hit->deny & rw->deny) || (hit->nested && rw->deny)) {
+        return 1;
+    }
+
+    /* nginx keeps a fragment, which no browser sends, in the URI alone */
+
+    return rw->deny
+           && memchr(r->unparsed_uri.data, '#', r->unparsed_uri.len) != NULL;
 }
 
 
@@ -85,10 +97,6 @@ ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw)
     ngx_str_t  args;
 
     size = sgtm_rewrite_size(rw, r->args.len);
-
-    if (size == 0) {
-        return NGX_OK;
-    }
 
     args.data = ngx_http_sgtm_log_alloc(r, size);
     if (args.data == NULL) {
@@ -131,7 +139,10 @@ ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     cl->buf = b;
     cl->next = NULL;
 
-    r->request_body->bufs = cl;
+    /* an empty buffer is none, and $request_body_file is not what was sent */
+
+    r->request_body->bufs = (b->last == b->pos) ? NULL : cl;
+    r->request_body->temp_file = NULL;
     r->headers_in.content_length_n = b->last - b->pos;
 
     return NGX_OK;

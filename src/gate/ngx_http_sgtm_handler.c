@@ -232,14 +232,6 @@ ngx_http_sgtm_read_body(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    /* what nginx logs while it reads, it logs before consent is known */
-
-    if (ngx_http_sgtm_address_private(ctx)
-        && ngx_http_sgtm_address_hide(r, ctx) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
     ctx->status = NGX_DONE;
 
     rc = ngx_http_read_client_request_body(r, ngx_http_sgtm_body_handler);
@@ -516,8 +508,10 @@ ngx_http_sgtm_end(void *data)
 }
 
 
+/* only marks the context in the request's pool */
+
 static void
 ngx_http_sgtm_cleanup(void *data)
 {
-    ngx_http_sgtm_address_restore(data);
+    /* void */
 }

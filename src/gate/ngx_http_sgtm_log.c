@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_variables.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_headers.h"
 #include "ngx_http_sgtm_log.h"
@@ -12,6 +13,7 @@
 
 static u_char *ngx_http_sgtm_log_error(ngx_http_request_t *r,
     ngx_http_request_t *sr, u_char *buf, size_t len);
+static u_char *ngx_http_sgtm_log_client(ngx_http_request_t *r, u_char *buf);
 static size_t ngx_http_sgtm_log_path(ngx_str_t *uri);
 
 
@@ -45,6 +47,10 @@ ngx_http_sgtm_log_error(ngx_http_request_t *r, ngx_http_request_t *sr,
     u_char           *p;
     ngx_table_elt_t  *referer;
 
+    p = ngx_http_sgtm_log_client(r, buf);
+    len += buf - p;
+    buf = p;
+
     line = r->request_line.len;
     referer = r->headers_in.referer;
     uri = 0;
@@ -70,18 +76,56 @@ ngx_http_sgtm_log_error(ngx_http_request_t *r, ngx_http_request_t *sr,
 }
 
 
+/*
+ * The client's address has been written just before; as long as consent is not
+ * known it may have to be the masked one, which is no longer.
+ */
+
+static u_char *
+ngx_http_sgtm_log_client(ngx_http_request_t *r, u_char *buf)
+{
+    size_t                len;
+    u_char               *p, text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t            *addr;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
+
+    if (ctx == NULL || ctx->committed || ctx->masked
+        || !ngx_http_sgtm_address_private(ctx))
+    {
+        return buf;
+    }
+
+    addr = &r->connection->addr_text;
+    p = buf - addr->len;
+
+    if (ngx_memcmp(p, addr->data, addr->len) != 0) {
+        return buf;
+    }
+
+    len = ngx_http_sgtm_address_masked(r, ctx, text);
+
+    if (len == 0 || len > addr->len) {
+        return buf;
+    }
+
+    return ngx_cpymem(p, text, len);
+}
+
+
 static size_t
 ngx_http_sgtm_log_path(ngx_str_t *uri)
 {
-    u_char  *p;
+    size_t  i;
 
-    if (uri->len == 0) {
-        return 0;
+    for (i = 0; i < uri->len; i++) {
+        if (uri->data[i] == '?' || uri->data[i] == '#') {
+            break;
+        }
     }
 
-    p = ngx_strlchr(uri->data, uri->data + uri->len, '?');
-
-    return p ? (size_t) (p - uri->data) : uri->len;
+    return i;
 }
 
 
@@ -131,8 +175,10 @@ ngx_http_sgtm_log_args(ngx_http_request_t *r, ngx_str_t *args)
         r->unparsed_uri.len += 1 + args->len;
     }
 
-    *p++ = ' ';
-    p = ngx_cpymem(p, r->http_protocol.data, r->http_protocol.len);
+    if (r->http_protocol.len) {
+        *p++ = ' ';
+        p = ngx_cpymem(p, r->http_protocol.data, r->http_protocol.len);
+    }
 
     r->request_line.len = p - r->request_line.data;
 }
@@ -155,6 +201,11 @@ ngx_http_sgtm_log_strip(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     ngx_http_sgtm_headers_forget(r);
     ngx_http_sgtm_headers_clear(r);
+    ngx_http_sgtm_variables_reset(r);
+
+    if (r->request_body) {
+        r->request_body->bufs = NULL;
+    }
 
     if (ngx_http_sgtm_address_private(ctx)) {
         /* without memory the connection closes before it is logged */

@@ -20,6 +20,7 @@
 
 
 static inline unsigned char *sgtm_args_stop(sgtm_args_t *args);
+static void sgtm_args_look(sgtm_args_t *args);
 static inline void sgtm_args_seek(sgtm_args_t *args, unsigned char *p);
 static unsigned char *sgtm_args_special(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
@@ -79,8 +80,12 @@ sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
     args->pos = in->data;
     args->end = in->len ? in->data + in->len : in->data;
     args->block = in->data;
-    args->stops = in->len ? sgtm_stops(in->data, in->len) : 0;
+    args->stops = 0;
     args->last = (in->len == 0);
+
+    if (in->len) {
+        sgtm_args_look(args);
+    }
 }
 
 
@@ -172,14 +177,22 @@ sgtm_args_stop(sgtm_args_t *args)
         }
 
         args->block += 64;
-        args->stops = sgtm_stops(args->block,
-                                      (size_t) (args->end - args->block));
+        sgtm_args_look(args);
     }
 
     p = args->block + sgtm_stops_first(args->stops);
     args->stops &= args->stops - 1;
 
     return p;
+}
+
+
+/* one function, not three copies: its tests stay out of the walk's way */
+
+static void
+sgtm_args_look(sgtm_args_t *args)
+{
+    args->stops = sgtm_stops(args->block, (size_t) (args->end - args->block));
 }
 
 
@@ -201,8 +214,7 @@ sgtm_args_seek(sgtm_args_t *args, unsigned char *p)
         }
 
         args->block += n & ~(size_t) 63;
-        args->stops = sgtm_stops(args->block,
-                                      (size_t) (args->end - args->block));
+        sgtm_args_look(args);
         n &= 63;
     }
 

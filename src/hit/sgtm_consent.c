@@ -40,9 +40,9 @@ static const uint8_t  sgtm_gcd_letters[26] = {
 int
 sgtm_consent_gcs(const sgtm_str_t *value, sgtm_consent_t *consent)
 {
-    size_t         i;
-    sgtm_consent_t read;
-    unsigned char  buf[SGTM_GCS_LEN + 1];
+    size_t          i;
+    unsigned char   buf[SGTM_GCS_LEN + 1];
+    sgtm_consent_t  read;
 
     memset(consent, 0, sizeof(sgtm_consent_t));
     memset(&read, 0, sizeof(sgtm_consent_t));

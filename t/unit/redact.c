@@ -281,6 +281,19 @@ test_sets(void)
     test.query = "ep.one=1&a&ep.two=x%20y";
     check(&test, "removed and set as it was");
 
+    /* what is no hit keeps what an operator removes from hits, no more */
+
+    init_sets();
+    rewrite.set = NULL;
+    rewrite.nset = 0;
+    rewrite.matrix = 1;
+    rewrite.deny = SGTM_DENY_AD_STORAGE;
+
+    test.in = "ep.gone=1&ep.one=2&gclid=3";
+    test.query = "ep.gone=1&ep.one=2";
+    test.body = NULL;
+    check(&test, "the matrix alone");
+
     /* npa is forced, whatever the operator sets */
 
     init_sets();
