@@ -95,6 +95,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_UPSTREAM_5XX,
     NGX_HTTP_SGTM_REASON_ABORTED,
     NGX_HTTP_SGTM_REASON_INTERNAL,
+    NGX_HTTP_SGTM_REASON_SERVER,
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -219,7 +220,7 @@ typedef struct {
     /* made by the merge of a gateway */
 
     ngx_str_t                  prefix;         /* the location's name */
-    ngx_str_t                  fallback_uri;
+    off_t                      max_preview;    /* client_max_body_size */
     ngx_http_sgtm_tenant_t    *fixed_tenant;   /* NULL: from the variable */
     ngx_http_sgtm_tables_t    *tables;
     sgtm_ids_t                 hit_ids;        /* may send hits */

@@ -6,6 +6,7 @@
 
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
+#include "gate/ngx_http_sgtm_headers.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
@@ -329,10 +330,13 @@ ngx_http_sgtm_conf_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             || value[i].len > SGTM_MAX_KEY
             || value[i].data[0] == '*'
             || (header
-                && ngx_http_sgtm_conf_chars(&value[i], "-_") != NGX_OK))
+                && (ngx_http_sgtm_conf_chars(&value[i], "-_") != NGX_OK
+                    || ngx_http_sgtm_headers_own(&value[i]))))
         {
             return ngx_http_sgtm_conf_invalid(cf, &value[i],
-                                     header ? "a header's name"
+                                     header ? "a header's name, but of none "
+                                     "that the gateway sets itself and of no "
+                                     "credentials or client addresses"
                                      : "a name, with \"*\" at its end "
                                        "for all that begin so");
         }
@@ -388,6 +392,11 @@ ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
     ngx_memzero(origin, sizeof(ngx_http_sgtm_origin_t));
 
     host = *value;
+
+    if (host.len == 4 && ngx_strncasecmp(host.data, (u_char *) "null", 4) == 0)
+    {
+        return NGX_ERROR;
+    }
 
     if (host.len > 8 && ngx_strncasecmp(host.data, (u_char *) "https://", 8)
                         == 0)

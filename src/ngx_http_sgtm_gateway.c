@@ -60,6 +60,11 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
     smcf->gateways = 1;
     conf->prefix = clcf->name;
 
+    /* sgtm_max_body takes its place, but for previews */
+
+    conf->max_preview = clcf->client_max_body_size;
+    clcf->client_max_body_size = 0;
+
     ngx_http_sgtm_gateway_fallback(cf, smcf, conf);
 
     if (ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
@@ -438,21 +443,23 @@ ngx_http_sgtm_gateway_flag(sgtm_names_t *names, ngx_array_t *list,
 {
     ngx_str_t    *name;
     ngx_uint_t    i;
-    sgtm_rule_t  *rule;
+    sgtm_rule_t   on;
 
     if (list == NULL) {
         return NGX_OK;
     }
 
+    ngx_memzero(&on, sizeof(sgtm_rule_t));
+    on.flags = flag;
+
     name = list->elts;
 
     for (i = 0; i < list->nelts; i++) {
-        rule = sgtm_names_add(names, ngx_http_sgtm_str(&name[i]));
-        if (rule == NULL) {
+        if (sgtm_names_change(names, ngx_http_sgtm_str(&name[i]), &on, NULL)
+            != SGTM_OK)
+        {
             return NGX_ERROR;
         }
-
-        rule->flags |= flag;
     }
 
     return NGX_OK;
@@ -464,12 +471,14 @@ ngx_http_sgtm_gateway_redact(sgtm_names_t *names, ngx_array_t *redact,
     ngx_uint_t cookie)
 {
     ngx_uint_t               i;
-    sgtm_rule_t             *rule;
+    sgtm_rule_t              rule;
     ngx_http_sgtm_redact_t  *elt;
 
     if (redact == NULL) {
         return NGX_OK;
     }
+
+    ngx_memzero(&rule, sizeof(sgtm_rule_t));
 
     elt = redact->elts;
 
@@ -479,16 +488,14 @@ ngx_http_sgtm_gateway_redact(sgtm_names_t *names, ngx_array_t *redact,
             continue;
         }
 
-        rule = sgtm_names_add(names, ngx_http_sgtm_str(&elt[i].name));
-        if (rule == NULL) {
+        rule.deny = elt[i].deny;
+
+        if (sgtm_names_change(names, ngx_http_sgtm_str(&elt[i].name),
+                              elt[i].keep ? NULL : &rule,
+                              elt[i].keep ? &rule : NULL)
+            != SGTM_OK)
+        {
             return NGX_ERROR;
-        }
-
-        if (elt[i].keep) {
-            rule->deny &= ~elt[i].deny;
-
-        } else {
-            rule->deny |= elt[i].deny;
         }
     }
 

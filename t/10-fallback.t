@@ -134,6 +134,9 @@ my $t = SGTM::Test->start(<<"EOC" . join '',
         keepalive  8;
     }
 
+    limit_req_zone   \$server_name zone=rate:1m rate=1r/m;
+    limit_conn_zone  \$server_name zone=connections:1m;
+
     upstream nobody { server 127.0.0.1:$nobody max_fails=0; }
 
     upstream retry_refused {
@@ -186,8 +189,31 @@ EOC
         gateway('own404', 'sgtm_fallback client; error_page 404 /own404;'),
         $own404[1]),
 
+    server(18, 'own', own_errors()),
+
     server(16, 'left', gateway('client', 'sgtm_fallback client;')
                        . gateway('off', 'sgtm_fallback off;')));
+
+
+# errors that nginx makes before the gate or beside it
+
+sub own_errors {
+    return "        location = /broken { return 500; }\n" . join '', map { my ($name, $line) = @$_; <<"EOC" }
+        location /$name/ {
+            sgtm           on;
+            sgtm_fallback  client;
+            $line
+            proxy_pass     http://tagging/;
+            $proxy
+        }
+EOC
+        ['returned', 'return 503;'],
+        ['returned-502', 'return 502;'],
+        ['rate', 'limit_req zone=rate;'],
+        ['connections', 'limit_conn connections 1;'],
+        ['asked', 'auth_request /broken;'],
+        ['broken-if', 'if ($request_method) { return 504; }'];
+}
 
 
 # the hit is rewritten, so that the body sent on is the gate's own
@@ -438,6 +464,48 @@ subtest 'what is outside of a gateway' => sub {
 
     my $res = ask(12, 0, 'GET', '/nothing-here');
     is $res->{status}, 404, 'another location';
+};
+
+
+# What nginx itself refuses with a 5xx goes the way of the fallback, too: it is
+# no page of the shop, and nothing breaks where the gate has not begun.
+
+subtest 'errors of nginx itself' => sub {
+    my @cases = (['returned', 503], ['returned-502', 502], ['asked', 500],
+                 ['broken-if', 504], ['rate', 503], ['connections', 503]);
+
+    is ask(18, 0, 'GET', uri('rate', 'fine', 'hit'))->{status}, 204,
+       'the first within the rate passes';
+
+    my $busy = $t->http(nth => 18);
+    $busy->request('GET', uri('connections', 'hang', 'hit'));
+    sleep 0.05;
+
+    for my $case (reverse @cases) {
+        my ($prefix, $error) = @$case;
+
+        for my $protocol (@protocols) {
+            my ($version, $h2) = @$protocol;
+            my $name = "$prefix, $version";
+            my $c = client(18, $h2);
+
+            for my $request (['GET', uri($prefix, 'fine', 'hit')],
+                             ['POST', uri($prefix, 'fine', 'batch'), $body])
+            {
+                my $res = on($c, @$request);
+
+                ok $res->{status} == 503 || $res->{status} == $error,
+                   "$name: $request->[0]" or diag $res->{status};
+                unlike $res->{body}, qr/maintenance/, "$name: no page";
+            }
+
+            is on($c, 'GET', uri($prefix, 'fine', 'script'))->{status}, $error,
+               "$name: a script gets the error";
+            $c->close;
+        }
+    }
+
+    $busy->close;
 };
 
 

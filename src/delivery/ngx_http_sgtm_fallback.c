@@ -20,7 +20,10 @@ static ngx_int_t ngx_http_sgtm_fallback_pass(ngx_http_request_t *r);
 #define NGX_HTTP_SGTM_RETRY_AFTER    "10"
 
 
+/* 413 is nginx's own, for a body that grows too large while it is read */
+
 static ngx_int_t  ngx_http_sgtm_fallback_statuses[] = {
+    NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
     NGX_HTTP_INTERNAL_SERVER_ERROR,
     NGX_HTTP_BAD_GATEWAY,
     NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -36,6 +39,7 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     ngx_http_core_loc_conf_t *clcf)
 {
     u_char               *p;
+    ngx_str_t             uri;
     ngx_uint_t            i, n;
     ngx_array_t          *pages;
     ngx_http_err_page_t  *page;
@@ -46,7 +50,7 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
         return NGX_ERROR;
     }
 
-    conf->fallback_uri.data = p;
+    uri.data = p;
 
     p = ngx_cpymem(p, conf->prefix.data, conf->prefix.len);
 
@@ -57,7 +61,7 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     p = ngx_cpymem(p, NGX_HTTP_SGTM_FALLBACK_NAME,
                    sizeof(NGX_HTTP_SGTM_FALLBACK_NAME) - 1);
 
-    conf->fallback_uri.len = p - conf->fallback_uri.data;
+    uri.len = p - uri.data;
 
     /* the list may be shared with other locations: it gets a copy */
 
@@ -76,7 +80,7 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     for (i = 0; i < NGX_HTTP_SGTM_FALLBACK_N; i++) {
         page[i].status = ngx_http_sgtm_fallback_statuses[i];
         page[i].overwrite = -1;
-        page[i].value.value = conf->fallback_uri;
+        page[i].value.value = uri;
     }
 
     if (n) {
@@ -91,14 +95,21 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
 
 ngx_uint_t
-ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *conf)
+ngx_http_sgtm_fallback_uri(ngx_http_request_t *r)
 {
+    size_t     len;
+    ngx_str_t  name;
+
+    /* a "rewrite ... break" of the location may have changed what precedes */
+
+    ngx_str_set(&name, "/" NGX_HTTP_SGTM_FALLBACK_NAME);
+
+    len = name.len;
+
     return r->internal
            && r->err_status
-           && r->uri.len == conf->fallback_uri.len
-           && ngx_memcmp(r->uri.data, conf->fallback_uri.data, r->uri.len)
-              == 0;
+           && r->uri.len >= len
+           && ngx_memcmp(r->uri.data + r->uri.len - len, name.data, len) == 0;
 }
 
 
@@ -164,13 +175,19 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
     status = r->err_status;
     r->err_status = 0;
 
+    ngx_http_clean_header(r);
+
     if (ctx == NULL) {
         return ngx_http_sgtm_answer_text(r, NULL, status,
                                          NGX_HTTP_SGTM_REASON_INTERNAL);
     }
 
+    if (!ctx->committed) {
+        ngx_http_sgtm_refused(ctx, status);
+        return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
+    }
+
     ctx->failed = 1;
-    ngx_http_clean_header(r);
 
     if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
         && ctx->route != NGX_HTTP_SGTM_ROUTE_OPAQUE)

@@ -14,15 +14,14 @@
 
 
 /*
- * Puts an error_page of the module's own for 500, 502, 503 and 504 before
+ * Puts an error_page of the module's own for 413, 500, 502, 503 and 504 before
  * those that the location has.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_sgtm_fallback_add(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 
 /* whether that error_page has led the request here */
-ngx_uint_t ngx_http_sgtm_fallback_uri(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *conf);
+ngx_uint_t ngx_http_sgtm_fallback_uri(ngx_http_request_t *r);
 
 /*
  * Lets errors of the tagging server through as it sends them, for this request

@@ -42,7 +42,11 @@ static ngx_int_t ngx_http_sgtm_answer_debug(ngx_http_request_t *r,
 static ngx_http_sgtm_out_t  ngx_http_sgtm_outs[] = {
 
     { ngx_string("set-cookie"), NGX_HTTP_SGTM_OUT_COOKIE },
+    { ngx_string("alt-svc"), NGX_HTTP_SGTM_OUT_NEVER },
     { ngx_string("clear-site-data"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("nel"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("report-to"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("reporting-endpoints"), NGX_HTTP_SGTM_OUT_NEVER },
     { ngx_string("strict-transport-security"), NGX_HTTP_SGTM_OUT_NEVER },
     { ngx_string("cache-control"), NGX_HTTP_SGTM_OUT_CACHE },
     { ngx_string("expires"), NGX_HTTP_SGTM_OUT_CACHE },
@@ -194,7 +198,9 @@ ngx_http_sgtm_answer_header(ngx_http_request_t *r, const char *name,
 static ngx_int_t
 ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
 {
-    ngx_http_sgtm_ctx_t  *ctx;
+    ngx_uint_t                 preview;
+    ngx_http_sgtm_ctx_t       *ctx;
+    ngx_http_sgtm_loc_conf_t  *conf;
 
     static ngx_str_t  no_store = ngx_string("no-store");
 
@@ -202,11 +208,25 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
     ctx = ngx_http_sgtm_get_ctx(r);
 
-    if (ctx == NULL) {
+    /*
+     * an error_page may have led the request elsewhere, and nginx may answer
+     * before the gate has begun, which its log is not to tell more of either
+     */
+
+    if (!conf->enable) {
         return ngx_http_next_header_filter(r);
     }
+
+    if (ctx == NULL) {
+        return ngx_http_sgtm_create_ctx(r, conf)
+               ? ngx_http_next_header_filter(r) : NGX_ERROR;
+    }
+
+    preview = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
+              && ctx->committed && !ctx->failed;
 
     if (ctx->committed && !ctx->failed && r->upstream
         && ngx_http_sgtm_answer_upstream(r, ctx) != NGX_OK)
@@ -214,12 +234,13 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->origin.len && ngx_http_sgtm_answer_cors(r, ctx) != NGX_OK) {
+    if (ctx->origin.len && !preview && ngx_http_sgtm_answer_cors(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
     if ((ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
          || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+        && !preview
         && ngx_http_sgtm_answer_header(r, "Cache-Control", &no_store)
            != NGX_OK)
     {

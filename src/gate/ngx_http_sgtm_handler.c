@@ -21,6 +21,7 @@
 
 
 static ngx_int_t ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_sgtm_subrequest(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_precontent_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_start(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -34,8 +35,6 @@ static void ngx_http_sgtm_read_handler(ngx_http_request_t *r);
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_http_sgtm_ctx_t *ngx_http_sgtm_create_ctx(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
@@ -43,8 +42,15 @@ static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
 static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason, ngx_int_t status);
 static ngx_int_t ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx);
+static ngx_uint_t ngx_http_sgtm_too_large(ngx_http_sgtm_ctx_t *ctx,
+    off_t size);
+static ngx_int_t ngx_http_sgtm_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
 static void ngx_http_sgtm_end(void *data);
 static void ngx_http_sgtm_cleanup(void *data);
+
+
+static ngx_http_request_body_filter_pt  ngx_http_next_request_body_filter;
 
 
 ngx_int_t
@@ -69,6 +75,9 @@ ngx_http_sgtm_handler_init(ngx_conf_t *cf)
 
     *h = ngx_http_sgtm_precontent_handler;
 
+    ngx_http_next_request_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_http_sgtm_body_filter;
+
     return NGX_OK;
 }
 
@@ -84,8 +93,12 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
 
-    if (!conf->enable || r != r->main) {
+    if (!conf->enable) {
         return NGX_DECLINED;
+    }
+
+    if (r != r->main) {
+        return ngx_http_sgtm_subrequest(r);
     }
 
     /* an internal redirect within the gateway is not another request */
@@ -104,19 +117,35 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sgtm_log_init(r);
-
-    if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_http_sgtm_route(r, ctx);
     ngx_http_sgtm_headers_scan(r, ctx);
 
     ctx->status = ngx_http_sgtm_check(r, ctx);
     ctx->gate_time = ngx_http_sgtm_now() - now;
 
     return ngx_http_sgtm_finish(r, ctx);
+}
+
+
+/*
+ * A subrequest of a page has the page's own cookies and credentials.  One of a
+ * request that has been through the gate, as a cache's update, has not.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_subrequest(ngx_http_request_t *r)
+{
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_sgtm_get_ctx(r->main);
+
+    if (ctx && ctx->committed) {
+        return NGX_DECLINED;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "a gateway serves no subrequests");
+
+    return NGX_HTTP_FORBIDDEN;
 }
 
 
@@ -136,7 +165,7 @@ ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_sgtm_get_ctx(r);
 
-    if (ngx_http_sgtm_fallback_uri(r, conf)) {
+    if (ngx_http_sgtm_fallback_uri(r)) {
         r->content_handler = ngx_http_sgtm_fallback_handler;
         return NGX_DECLINED;
     }
@@ -196,10 +225,6 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
-
-    } else if (r->headers_in.content_length_n > (off_t) ctx->conf->max_body) {
-        ctx->status = ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
-                                           NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
         ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
@@ -345,7 +370,7 @@ ngx_http_sgtm_get_ctx(ngx_http_request_t *r)
 }
 
 
-static ngx_http_sgtm_ctx_t *
+ngx_http_sgtm_ctx_t *
 ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 {
     ngx_pool_cleanup_t   *pcln;
@@ -376,6 +401,14 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
     cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_sgtm_module);
+
+    ngx_http_sgtm_log_init(r);
+
+    if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_http_sgtm_route(r, ctx);
 
     return ctx;
 }
@@ -425,9 +458,7 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_NOT_ALLOWED);
     }
 
-    if (r->headers_in.content_length_n > (off_t) conf->max_body
-        && !ctx->preview && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW)
-    {
+    if (ngx_http_sgtm_too_large(ctx, r->headers_in.content_length_n)) {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
     }
@@ -474,6 +505,43 @@ ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
 }
 
 
+static ngx_uint_t
+ngx_http_sgtm_too_large(ngx_http_sgtm_ctx_t *ctx, off_t size)
+{
+    off_t  max;
+
+    max = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
+          ? ctx->conf->max_preview : (off_t) ctx->conf->max_body;
+
+    return max && size > max;
+}
+
+
+/*
+ * Bodies that do not tell their length are judged while they are read, in
+ * place of nginx's client_max_body_size, which would log the whole query.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    off_t                 size;
+    ngx_http_sgtm_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
+
+    /* counted so far in the one for HTTP/2, in the other for chunks */
+
+    size = ngx_max(r->request_body->received, r->headers_in.content_length_n);
+
+    if (ctx && r == r->main && ngx_http_sgtm_too_large(ctx, size)) {
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+
+    return ngx_http_next_request_body_filter(r, in);
+}
+
+
 static ngx_int_t
 ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx)
 {
@@ -493,6 +561,10 @@ ngx_http_sgtm_end(void *data)
 
     if (ctx->tenant == NULL) {
         return;
+    }
+
+    if (!ctx->committed) {
+        ngx_http_sgtm_refused(ctx, ctx->request->headers_out.status);
     }
 
     ngx_http_sgtm_count(ctx);

@@ -22,5 +22,12 @@ ngx_int_t ngx_http_sgtm_handler_init(ngx_conf_t *cf);
  */
 ngx_http_sgtm_ctx_t *ngx_http_sgtm_get_ctx(ngx_http_request_t *r);
 
+/*
+ * A new context of a main request, with its tenant and route: also for one
+ * that nginx answers before the gate has begun.  NULL: no memory.
+ */
+ngx_http_sgtm_ctx_t *ngx_http_sgtm_create_ctx(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf);
+
 
 #endif /* _NGX_HTTP_SGTM_HANDLER_H_INCLUDED_ */

@@ -34,6 +34,7 @@ typedef struct {
 } ngx_http_sgtm_header_t;
 
 
+static ngx_http_sgtm_header_t *ngx_http_sgtm_header_known(ngx_str_t *name);
 static ngx_uint_t ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t,
     ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_sgtm_preview_cookie(ngx_str_t *cookie);
@@ -114,6 +115,20 @@ static ngx_http_sgtm_header_t  ngx_http_sgtm_header_list[] = {
     { ngx_string("x-forwarded-host"), NGX_HTTP_SGTM_HEADER_OWN },
     { ngx_string("x-forwarded-proto"), NGX_HTTP_SGTM_HEADER_OWN },
 
+    /* addresses that clients may claim: X-Forwarded-For has the true one */
+
+    { ngx_string("cf-connecting-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("cf-connecting-ipv6"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("client-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("fastly-client-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("true-client-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-appengine-user-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-azure-clientip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-client-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-cluster-client-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-original-forwarded-for"), NGX_HTTP_SGTM_HEADER_OWN },
+    { ngx_string("x-real-ip"), NGX_HTTP_SGTM_HEADER_OWN },
+
     { ngx_null_string, 0 }
 };
 
@@ -129,9 +144,9 @@ ngx_int_t
 ngx_http_sgtm_headers_table(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 {
     ngx_str_t               *name;
-    ngx_uint_t               i, n;
+    ngx_uint_t               n;
     ngx_array_t              keys;
-    ngx_hash_key_t          *key, *known;
+    ngx_hash_key_t          *key;
     ngx_hash_init_t          hash;
     ngx_http_sgtm_header_t  *header;
 
@@ -157,26 +172,7 @@ ngx_http_sgtm_headers_table(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 
     for ( /* void */ ; n; n--, name++) {
 
-        known = keys.elts;
-
-        for (i = 0; i < keys.nelts; i++) {
-            if (known[i].key.len == name->len
-                && ngx_strncasecmp(known[i].key.data, name->data, name->len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (i < keys.nelts) {
-
-            if (known[i].value == (void *) NGX_HTTP_SGTM_HEADER_OWN) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "\"sgtm_pass_header\" can't pass \"%V\"",
-                                   name);
-                return NGX_ERROR;
-            }
-
+        if (ngx_http_sgtm_header_known(name)) {
             continue;
         }
 
@@ -199,6 +195,34 @@ ngx_http_sgtm_headers_table(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
     hash.temp_pool = NULL;
 
     return ngx_hash_init(&hash, keys.elts, keys.nelts);
+}
+
+
+static ngx_http_sgtm_header_t *
+ngx_http_sgtm_header_known(ngx_str_t *name)
+{
+    ngx_http_sgtm_header_t  *header;
+
+    for (header = ngx_http_sgtm_header_list; header->name.len; header++) {
+        if (header->name.len == name->len
+            && ngx_strncasecmp(header->name.data, name->data, name->len) == 0)
+        {
+            return header;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_headers_own(ngx_str_t *name)
+{
+    ngx_http_sgtm_header_t  *header;
+
+    header = ngx_http_sgtm_header_known(name);
+
+    return header && header->action == NGX_HTTP_SGTM_HEADER_OWN;
 }
 
 
@@ -548,7 +572,8 @@ static ngx_int_t
 ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx)
 {
-    ngx_str_t  address, *host;
+    ngx_str_t                  address, *host;
+    ngx_http_core_srv_conf_t  *cscf;
 
     if (ngx_http_sgtm_address_text(r, ctx, &address) != NGX_OK
         || ngx_http_sgtm_headers_push(r, &ngx_http_sgtm_forwarded_for,
@@ -560,6 +585,12 @@ ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
 
     host = r->headers_in.host ? &r->headers_in.host->value
                               : &r->headers_in.server;
+
+    if (host->len == 0) {
+        /* HTTP/1.0 without one: as $host is */
+        cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+        host = &cscf->server_name;
+    }
 
     if (ngx_http_sgtm_headers_push(r, &ngx_http_sgtm_forwarded_host, host)
         != NGX_OK)

@@ -96,7 +96,8 @@ static ngx_http_sgtm_methods_t  ngx_http_sgtm_methods[] = {
     { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
     { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
     { NGX_HTTP_SGTM_SEND, ngx_string("GET, POST, OPTIONS") },
-    { NGX_HTTP_SGTM_ANY, ngx_string("GET, HEAD, POST, OPTIONS") },
+    { NGX_HTTP_SGTM_ANY|NGX_HTTP_OPTIONS,
+      ngx_string("GET, HEAD, POST, OPTIONS") },
     { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
     { NGX_HTTP_OPTIONS, ngx_string("GET, HEAD, POST, OPTIONS") }
 };
@@ -111,7 +112,15 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     conf = ctx->conf;
 
-    skip = ngx_min(conf->prefix.len, r->uri.len);
+    /* a rewrite may have led the request out of the prefix */
+
+    skip = 0;
+
+    if (r->uri.len >= conf->prefix.len
+        && ngx_memcmp(r->uri.data, conf->prefix.data, conf->prefix.len) == 0)
+    {
+        skip = conf->prefix.len;
+    }
 
     while (skip < r->uri.len && r->uri.data[skip] == '/') {
         skip++;
@@ -120,12 +129,8 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ctx->path.data = r->uri.data + skip;
     ctx->path.len = r->uri.len - skip;
 
-    if (r->method == NGX_HTTP_OPTIONS) {
-        ctx->route = NGX_HTTP_SGTM_ROUTE_CORS;
-        return;
-    }
-
-    if (ctx->path.len == conf->script_name.len
+    if (r->method != NGX_HTTP_OPTIONS
+        && ctx->path.len == conf->script_name.len
         && ngx_memcmp(ctx->path.data, conf->script_name.data, ctx->path.len)
            == 0)
     {
@@ -135,13 +140,18 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     route = ngx_http_sgtm_route_path(&ctx->path);
 
+    if (r->method == NGX_HTTP_OPTIONS && route != NGX_HTTP_SGTM_ROUTE_PREVIEW)
+    {
+        ctx->route = NGX_HTTP_SGTM_ROUTE_CORS;
+        return;
+    }
+
     /*
      * operators and Google's tag gateway choose paths freely, so the query
      * tells a hit as well
      */
 
     if (route == NGX_HTTP_SGTM_ROUTE_PASS
-        && (r->method & NGX_HTTP_SGTM_SEND)
         && sgtm_ga4_is_hit(&conf->tables->params, ngx_http_sgtm_str(&r->args)))
     {
         route = NGX_HTTP_SGTM_ROUTE_HIT;
@@ -249,6 +259,7 @@ ngx_http_sgtm_route_method(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 ngx_int_t
 ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
+    ngx_uint_t                 seen;
     sgtm_str_t                 id;
     sgtm_arg_t                 arg;
     sgtm_args_t                args;
@@ -259,13 +270,7 @@ ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     conf = ctx->conf;
 
-    /* a script without an id is nobody's */
-
-    if (r->args.len == 0) {
-        return (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG) ? NGX_DECLINED : NGX_OK;
-    }
-
-    id.len = 0;
+    seen = 0;
 
     sgtm_args_init(&args, ngx_http_sgtm_str(&r->args));
 
@@ -275,7 +280,9 @@ ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
         if (rule == NULL
             || (rule->key != SGTM_KEY_ID
-                && rule->key != SGTM_KEY_MEASUREMENT_ID))
+                && rule->key != SGTM_KEY_MEASUREMENT_ID
+                && (rule->key != SGTM_KEY_TID
+                    || ctx->route != NGX_HTTP_SGTM_ROUTE_HIT)))
         {
             continue;
         }
@@ -295,10 +302,16 @@ ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         if (!sgtm_ids_has(&conf->script_ids, &id)) {
             return NGX_DECLINED;
         }
+
+        seen = 1;
     }
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG && id.len == 0) {
-        return NGX_DECLINED;
+    /* a script or a Measurement Protocol hit without an id is nobody's */
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG
+        || (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE && !ctx->decoded.len))
+    {
+        return seen ? NGX_OK : NGX_DECLINED;
     }
 
     return NGX_OK;

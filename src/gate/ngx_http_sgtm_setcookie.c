@@ -8,6 +8,8 @@
 #include "ngx_http_sgtm_setcookie.h"
 
 
+static void ngx_http_sgtm_setcookie_drop(ngx_http_request_t *r,
+    ngx_table_elt_t *h);
 static u_char *ngx_http_sgtm_setcookie_domain(u_char *p, u_char *last,
     ngx_str_t *domain);
 static ngx_uint_t ngx_http_sgtm_setcookie_covers(ngx_str_t *domain,
@@ -47,7 +49,7 @@ ngx_http_sgtm_setcookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         || !sgtm_redact_cookie(&ctx->conf->tables->cookie_names, ctx->deny,
                                &name))
     {
-        h->hash = 0;
+        ngx_http_sgtm_setcookie_drop(r, h);
         return NGX_OK;
     }
 
@@ -83,6 +85,33 @@ ngx_http_sgtm_setcookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     return NGX_OK;
+}
+
+
+/* it leaves the answer, and $upstream_http_set_cookie and _cookie_... too */
+
+static void
+ngx_http_sgtm_setcookie_drop(ngx_http_request_t *r, ngx_table_elt_t *h)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *elt;
+
+    h->hash = 0;
+
+    for (part = &r->upstream->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        elt = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (elt[i].value.data == h->value.data) {
+                elt[i].hash = 0;
+                elt[i].value.len = 0;
+            }
+        }
+    }
 }
 
 
@@ -158,5 +187,17 @@ ngx_http_sgtm_setcookie_covers(ngx_str_t *domain, ngx_str_t *host)
         return 0;
     }
 
-    return host->len == len || host->data[host->len - len - 1] == '.';
+    if (host->len == len) {
+        return 1;
+    }
+
+    /* an address has no parent */
+
+    if (host->data[host->len - 1] == ']'
+        || ngx_inet_addr(host->data, host->len) != INADDR_NONE)
+    {
+        return 0;
+    }
+
+    return host->data[host->len - len - 1] == '.';
 }

@@ -471,26 +471,31 @@ sgtm_ga4_base64(sgtm_str_t *text)
 }
 
 
-/* a query with "v=2", or an URL with one; the query then */
+/* a query with "v=2", a path before it and a line's end left out */
 
 static int
 sgtm_ga4_is_query(sgtm_str_t *text)
 {
-    size_t       i;
-    unsigned     version;
-    sgtm_arg_t   arg;
-    sgtm_args_t  args;
+    unsigned        version;
+    sgtm_arg_t      arg;
+    sgtm_args_t     args;
+    unsigned char  *p;
 
-    for (i = 0; i < text->len; i++) {
+    while (text->len && (text->data[text->len - 1] == '\n'
+                         || text->data[text->len - 1] == '\r'))
+    {
+        text->len--;
+    }
 
-        if (text->data[i] == '&' || text->data[i] == '=') {
-            break;
-        }
+    /* a whole URL is no query of this gateway's */
 
-        if (text->data[i] == '?') {
-            text->data += i + 1;
-            text->len -= i + 1;
-            break;
+    if (text->len && (text->data[0] == '/' || text->data[0] == '?')) {
+
+        p = memchr(text->data, '?', text->len);
+
+        if (p != NULL) {
+            text->len -= (size_t) (p + 1 - text->data);
+            text->data = p + 1;
         }
     }
 

@@ -79,7 +79,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("aborted"), sgtm_string("request"),
       sgtm_string("ended before it was sent on") },
     { sgtm_string("internal"), sgtm_string("gateway"),
-      sgtm_string("failed") }
+      sgtm_string("failed") },
+    { sgtm_string("server"), sgtm_string("server"),
+      sgtm_string("refused by its configuration") }
 };
 
 
@@ -124,6 +126,31 @@ ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx)
     if (ctx->reason == SGTM_REASON_NONE) {
         ctx->reason = ngx_http_sgtm_failure(ctx);
     }
+}
+
+
+void
+ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status)
+{
+    if (ctx->disposition != NGX_HTTP_SGTM_UNDECIDED) {
+        return;
+    }
+
+    if (status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
+
+    } else if (status >= NGX_HTTP_BAD_REQUEST
+               && status != NGX_HTTP_CLIENT_CLOSED_REQUEST
+               && status != NGX_HTTP_REQUEST_TIME_OUT
+               && status != NGX_HTTP_INTERNAL_SERVER_ERROR)
+    {
+        ctx->reason = NGX_HTTP_SGTM_REASON_SERVER;
+
+    } else {
+        return;
+    }
+
+    ctx->disposition = NGX_HTTP_SGTM_REFUSED;
 }
 
 

@@ -67,6 +67,12 @@ void ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx);
 /* the reason why the tagging server did not serve the request */
 ngx_uint_t ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx);
 
+/*
+ * Settles that nginx, not the gate, refused a request that the gate had not
+ * committed, if the status says so: limit_req, deny, return, a large body.
+ */
+void ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
+
 /* counts a request at its end */
 void ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx);
 

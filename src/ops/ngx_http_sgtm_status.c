@@ -295,8 +295,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
     }
 
     w->buf->last = ngx_sprintf(w->buf->last,
-                               "{\"since\":%T,\"loads\":%ui,\"tenants\":{",
-                               zone->created, zone->generation);
+                               "{\"since\":%T,\"tenants\":{", zone->created);
 
     n = 0;
 

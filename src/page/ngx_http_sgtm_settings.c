@@ -96,7 +96,8 @@ ngx_http_sgtm_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
  */
 
 static ngx_int_t
-ngx_http_sgtm_settings_prefix(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *prefix)
+ngx_http_sgtm_settings_prefix(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *prefix)
 {
     u_char  *p;
     size_t   escapes;
@@ -147,8 +148,9 @@ ngx_http_sgtm_settings_tag_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
     for (n = 0; n < sizeof(best) / sizeof(ngx_str_t); n++) {
         for (i = 0; i < conf->tag_ids->nelts; i++) {
 
-            if (ids[i].len >= best[n].len
-                && ngx_memcmp(ids[i].data, best[n].data, best[n].len) == 0)
+            if (best[n].len == 0
+                || (ids[i].len >= best[n].len
+                    && ngx_memcmp(ids[i].data, best[n].data, best[n].len) == 0))
             {
                 *id = ids[i];
                 return;

@@ -8,12 +8,13 @@
 #include "ngx_http_sgtm_zone.h"
 
 
-/* a tenant's block in shared memory; old workers may use it for a reload */
+/*
+ * A tenant's block in shared memory.  It is never freed: workers of an earlier
+ * configuration may count in it for as long as they like.
+ */
 
 typedef struct {
     ngx_str_node_t             node;       /* node.str.data is id[] */
-    ngx_queue_t                queue;
-    ngx_uint_t                 generation; /* the last that named it */
     ngx_http_sgtm_counters_t   counters;
     u_char                     id[1];
 } ngx_http_sgtm_zone_node_t;
@@ -25,8 +26,6 @@ static ngx_int_t ngx_http_sgtm_zone_tenants(ngx_shm_zone_t *shm_zone,
     ngx_rbtree_node_t *sentinel);
 static ngx_http_sgtm_zone_node_t *ngx_http_sgtm_zone_node(
     ngx_slab_pool_t *shpool, ngx_http_sgtm_zone_t *zone, ngx_str_node_t *sn);
-static void ngx_http_sgtm_zone_expire(ngx_slab_pool_t *shpool,
-    ngx_http_sgtm_zone_t *zone);
 
 
 ngx_http_sgtm_tenant_t *
@@ -125,19 +124,14 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
         ngx_rbtree_init(&zone->tenants, &zone->sentinel,
                         ngx_str_rbtree_insert_value);
-        ngx_queue_init(&zone->queue);
 
         zone->created = ngx_time();
         shpool->data = zone;
         shpool->log_nomem = 0;
     }
 
-    zone->generation++;
-
     rc = ngx_http_sgtm_zone_tenants(shm_zone, zone, smcf->tenants.root,
                                     smcf->tenants.sentinel);
-
-    ngx_http_sgtm_zone_expire(shpool, zone);
 
     ngx_shmtx_unlock(&shpool->mutex);
 
@@ -176,7 +170,6 @@ ngx_http_sgtm_zone_tenants(ngx_shm_zone_t *shm_zone,
             return NGX_ERROR;
         }
 
-        zn->generation = zone->generation;
         tenant->counters = &zn->counters;
     }
 
@@ -211,37 +204,6 @@ ngx_http_sgtm_zone_node(ngx_slab_pool_t *shpool, ngx_http_sgtm_zone_t *zone,
     zn->node.node.key = sn->node.key;
 
     ngx_rbtree_insert(&zone->tenants, &zn->node.node);
-    ngx_queue_insert_tail(&zone->queue, &zn->queue);
 
     return zn;
-}
-
-
-/*
- * Workers of earlier generations may still count while they shut down, so a
- * tenant that left the configuration is kept for some reloads, its counters
- * with it should it come back.
- */
-
-static void
-ngx_http_sgtm_zone_expire(ngx_slab_pool_t *shpool, ngx_http_sgtm_zone_t *zone)
-{
-    ngx_queue_t                *q, *next;
-    ngx_http_sgtm_zone_node_t  *zn;
-
-    for (q = ngx_queue_head(&zone->queue);
-         q != ngx_queue_sentinel(&zone->queue);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        zn = ngx_queue_data(q, ngx_http_sgtm_zone_node_t, queue);
-
-        if (zn->generation + NGX_HTTP_SGTM_ZONE_KEEP >= zone->generation) {
-            continue;
-        }
-
-        ngx_queue_remove(&zn->queue);
-        ngx_rbtree_delete(&zone->tenants, &zn->node.node);
-        ngx_slab_free_locked(shpool, zn);
-    }
 }

@@ -19,17 +19,12 @@
 #define NGX_HTTP_SGTM_ZONE_MIN      (64 * 1024)
 #define NGX_HTTP_SGTM_ZONE_DEFAULT  (32 * 1024 * 1024)
 
-/* reloads over which the counters of a tenant that left are kept */
-#define NGX_HTTP_SGTM_ZONE_KEEP     16
-
 
 /* the head of the zone */
 
 typedef struct {
     ngx_rbtree_t               tenants;    /* ngx_http_sgtm_zone_node_t */
     ngx_rbtree_node_t          sentinel;
-    ngx_queue_t                queue;      /* the same, in order of creation */
-    ngx_uint_t                 generation; /* one more with each reload */
     time_t                     created;
     ngx_http_sgtm_latency_t    latency;
 } ngx_http_sgtm_zone_t;
