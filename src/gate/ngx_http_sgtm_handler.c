@@ -475,7 +475,9 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                ? NGX_HTTP_NO_CONTENT : ngx_http_sgtm_fail(ctx);
     }
 
-    if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
+    /* a hit's ids are read with the hit, unless it passes as it is */
+
+    if ((ctx->route != NGX_HTTP_SGTM_ROUTE_HIT || ctx->preview)
         && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW
         && ngx_http_sgtm_route_ids(r, ctx) != NGX_OK)
     {

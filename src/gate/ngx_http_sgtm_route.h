@@ -27,8 +27,8 @@ ngx_int_t ngx_http_sgtm_route_method(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *allow);
 
 /*
- * Whether every Google id that the query asks for is one of the gateway's:
- * "id" of scripts, "measurement_id" of the Measurement Protocol.
+ * Whether every Google id that the query names is one of the gateway's: "id" of
+ * scripts, "measurement_id" of the Measurement Protocol, "tid" of a hit.
  */
 ngx_int_t ngx_http_sgtm_route_ids(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
