@@ -190,6 +190,9 @@ for my $kind ('GET', 'POST', 'long POST') {
                     if ($how =~ /STREAM/) {
                         push @open, $c;
                     } else {
+                        # a reset discards what nginx has not read yet
+                        sleep 0.02 if $kind =~ /long/ && $how =~ /RST/;
+
                         $leave->($c);
                     }
 

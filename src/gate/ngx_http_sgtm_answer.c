@@ -234,7 +234,9 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->origin.len && !preview && ngx_http_sgtm_answer_cors(r, ctx) != NGX_OK) {
+    if (ctx->origin.len && !preview
+        && ngx_http_sgtm_answer_cors(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
