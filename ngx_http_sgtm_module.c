@@ -368,6 +368,13 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->enable == NGX_CONF_UNSET) {
         conf->enable = (clcf->noname && prev->enable == 1);
+
+        if (prev->enable == 1 && !clcf->noname && clcf->handler) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "location \"%V\" lies in a gateway and is none: "
+                          "\"sgtm on\" makes it one, \"sgtm off\" says that "
+                          "this is meant", &clcf->name);
+        }
     }
 
     if (conf->tenant == NULL) {
