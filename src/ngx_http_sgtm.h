@@ -25,6 +25,9 @@
 #define ngx_http_sgtm_str(s)  ((sgtm_str_t *) (s))
 
 
+/* headers of a request that are looked up once; others are again */
+#define NGX_HTTP_SGTM_ACTIONS            48
+
 #define NGX_HTTP_SGTM_TIER_ENTERPRISE    0
 #define NGX_HTTP_SGTM_TIER_PROFESSIONAL  1
 #define NGX_HTTP_SGTM_TIER_STARTER       2
@@ -257,6 +260,8 @@ typedef struct {
     ngx_uint_t                 headers;    /* how many the list lets pass */
     uint64_t                   gate_time;  /* nanoseconds */
 
+    u_char                     actions[NGX_HTTP_SGTM_ACTIONS];
+                                           /* of the first headers, by order */
     uint16_t                   events;
     uint16_t                   over;       /* SGTM_OVER_* */
     uint8_t                    reason;     /* ngx_http_sgtm_reason_e */

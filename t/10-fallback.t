@@ -12,7 +12,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SGTM::Test;
 
-use Time::HiRes qw(sleep time);
+use JSON::PP ();
+use Time::HiRes qw(sleep);
 
 my $tag_id = 'tid=G-ABC1234567';
 my $line = 'en=scroll&epn.percent_scrolled=90';
@@ -198,7 +199,18 @@ EOC
 # errors that nginx makes before the gate or beside it
 
 sub own_errors {
-    return "        location = /broken { return 500; }\n" . join '', map { my ($name, $line) = @$_; <<"EOC" }
+    my $text = "        location = /broken { return 500; }\n";
+
+    for my $case (['returned', 'return 503;'],
+                  ['returned-502', 'return 502;'],
+                  ['rate', 'limit_req zone=rate;'],
+                  ['connections', 'limit_conn connections 1;'],
+                  ['asked', 'auth_request /broken;'],
+                  ['broken-if', 'if ($request_method) { return 504; }'])
+    {
+        my ($name, $line) = @$case;
+
+        $text .= <<"EOC";
         location /$name/ {
             sgtm           on;
             sgtm_fallback  client;
@@ -207,12 +219,9 @@ sub own_errors {
             $proxy
         }
 EOC
-        ['returned', 'return 503;'],
-        ['returned-502', 'return 502;'],
-        ['rate', 'limit_req zone=rate;'],
-        ['connections', 'limit_conn connections 1;'],
-        ['asked', 'auth_request /broken;'],
-        ['broken-if', 'if ($request_method) { return 504; }'];
+    }
+
+    return $text;
 }
 
 
@@ -298,11 +307,9 @@ sub ask {
 sub counters {
     my ($tenant) = @_;
 
-    return $t->request('GET', '/status?format=json', [], undef, nth => 90)
-             ->{body} =~ /\A\{/
-           ? JSON::PP->new->decode($t->request('GET', '/status?format=json',
-                 [], undef, nth => 90)->{body})->{tenants}{$tenant}
-           : die "no status\n";
+    my $res = $t->request('GET', '/status?format=json', [], undef, nth => 90);
+
+    return JSON::PP->new->decode($res->{body})->{tenants}{$tenant};
 }
 
 

@@ -139,21 +139,24 @@ sub client {
 }
 
 
-# The bytes of a request leave in one piece, and the end of the connection (or
-# of the stream) with them: the gate sees both at the same time.
+# The bytes of a whole connection leave in one piece, and its end (or that of
+# the stream) with them.  In several pieces nginx could try to write in between,
+# find that nobody is there, and never read the rest.
 
 sub gather {
-    my ($c, $code) = @_;
+    my ($h2, $file, $code) = @_;
 
     my $out = '';
+    my $c;
 
     {
         no warnings 'redefine';
         local *SGTM::Net::send = sub { $out .= $_[1]; return $_[0] };
-        $code->();
+        $c = client($h2, $file);
+        $code->($c);
     }
 
-    $c->send($out);
+    return $c->send($out);
 }
 
 
@@ -176,11 +179,11 @@ for my $kind ('GET', 'POST', 'long POST') {
 
                 for (1 .. $hits) {
                     my ($id, @hit) = hit($kind, 0);
-                    my $c = client($h2, $file);
 
                     # nothing of the answer is waited for, not even the
                     # settings of HTTP/2
-                    gather($c, sub {
+                    my $c = gather($h2, $file, sub {
+                        my ($c) = @_;
                         my ($method, $uri, $body) = @hit;
                         my $id = $c->request($method, $uri, [], $body);
 
@@ -256,11 +259,12 @@ subtest 'one HTTP/2 connection with 100 streams' => sub {
 
         for my $kind ('GET', 'POST') {
             my (@ids, @streams);
-            my $c = client(1, 0);
 
             $tag->clear;
 
-            gather($c, sub {
+            my $c = gather(1, 0, sub {
+                my ($c) = @_;
+
                 for (1 .. 100) {
                     my ($id, $method, $uri, $body) = hit($kind, 0);
 

@@ -61,12 +61,20 @@ static ngx_http_sgtm_out_t  ngx_http_sgtm_outs[] = {
 };
 
 
+static uint64_t  ngx_http_sgtm_out_lengths;
+
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
 void
 ngx_http_sgtm_answer_init(void)
 {
+    ngx_http_sgtm_out_t  *out;
+
+    for (out = ngx_http_sgtm_outs; out->name.len; out++) {
+        ngx_http_sgtm_out_lengths |= (uint64_t) 1 << out->name.len;
+    }
+
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_sgtm_answer_filter;
 }
@@ -296,6 +304,14 @@ ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_table_elt_t *h)
 {
     ngx_http_sgtm_out_t  *out;
+
+    /* most names have a length that none of the list has */
+
+    if (h->key.len >= 64
+        || !(ngx_http_sgtm_out_lengths & ((uint64_t) 1 << h->key.len)))
+    {
+        return NGX_OK;
+    }
 
     for (out = ngx_http_sgtm_outs; out->name.len; out++) {
         if (out->name.len == h->key.len

@@ -12,10 +12,12 @@
 #include "ngx_http_sgtm_log.h"
 
 
-static ngx_uint_t ngx_http_sgtm_commit_needed(ngx_http_request_t *r,
-    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit);
-static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
+static ngx_uint_t ngx_http_sgtm_commit_changes(sgtm_rewrite_t *rw,
+    const sgtm_ga4_t *hit);
+static ngx_uint_t ngx_http_sgtm_commit_appends(ngx_http_request_t *r,
     sgtm_rewrite_t *rw);
+static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
+    sgtm_rewrite_t *rw, ngx_uint_t changes);
 static ngx_int_t ngx_http_sgtm_commit_lines(ngx_http_request_t *r,
     sgtm_rewrite_t *rw, ngx_str_t *body);
 static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
@@ -45,15 +47,21 @@ ngx_int_t
 ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     const sgtm_ga4_t *hit, ngx_str_t *body)
 {
-    if (!ngx_http_sgtm_commit_needed(r, rw, hit)) {
-        return NGX_OK;
-    }
+    ngx_uint_t  changes, query;
 
-    if (ngx_http_sgtm_commit_args(r, rw) != NGX_OK) {
+    changes = ngx_http_sgtm_commit_changes(rw, hit);
+
+    /* a query that is clean may still have what is to be set */
+
+    query = changes && (!rw->clean || hit->touched);
+
+    if ((query || ngx_http_sgtm_commit_appends(r, rw))
+        && ngx_http_sgtm_commit_args(r, rw, query) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (body == NULL || body->len == 0) {
+    if (!changes || body == NULL || body->len == 0) {
         return NGX_OK;
     }
 
@@ -64,12 +72,22 @@ ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
 /* most hits have nothing to change: their bytes go on as they came */
 
 static ngx_uint_t
-ngx_http_sgtm_commit_needed(ngx_http_request_t *r, sgtm_rewrite_t *rw,
-    const sgtm_ga4_t *hit)
+ngx_http_sgtm_commit_changes(sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
+{
+    return (hit->deny & rw->deny) != 0
+           || (hit->nested && rw->deny)
+           || (hit->npa && rw->npa)
+           || hit->touched
+           || rw->fresh;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_commit_appends(ngx_http_request_t *r, sgtm_rewrite_t *rw)
 {
     ngx_uint_t  i;
 
-    if (rw->npa || rw->fresh) {
+    if (rw->npa && !rw->clean) {
         return 1;
     }
 
@@ -77,10 +95,6 @@ ngx_http_sgtm_commit_needed(ngx_http_request_t *r, sgtm_rewrite_t *rw,
         if (!rw->set[i].off) {
             return 1;
         }
-    }
-
-    if (hit->touched || (hit->deny & rw->deny) || (hit->nested && rw->deny)) {
-        return 1;
     }
 
     /* nginx keeps a fragment, which no browser sends, in the URI alone */
@@ -91,19 +105,23 @@ ngx_http_sgtm_commit_needed(ngx_http_request_t *r, sgtm_rewrite_t *rw,
 
 
 static ngx_int_t
-ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw)
+ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    ngx_uint_t changes)
 {
-    size_t     size;
-    ngx_str_t  args;
+    size_t       size;
+    ngx_str_t    args;
+    sgtm_str_t  *in;
 
-    size = sgtm_rewrite_size(rw, r->args.len);
+    in = ngx_http_sgtm_str(&r->args);
+    size = sgtm_rewrite_size(rw, in->len);
 
     args.data = ngx_http_sgtm_log_alloc(r, size);
     if (args.data == NULL) {
         return NGX_ERROR;
     }
 
-    args.len = sgtm_rewrite_query(rw, ngx_http_sgtm_str(&r->args), args.data);
+    args.len = changes ? sgtm_rewrite_query(rw, in, args.data)
+                       : sgtm_rewrite_append(rw, in, args.data);
 
     ngx_http_sgtm_log_args(r, &args);
 

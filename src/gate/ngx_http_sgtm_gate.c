@@ -265,8 +265,13 @@ ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (rw->deny && ngx_http_sgtm_commit_hit(r, rw, hit, NULL) != NGX_OK) {
-        return NGX_ERROR;
+    if (rw->deny) {
+
+        if (ngx_http_sgtm_commit_hit(r, rw, hit, NULL) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rw->clean = 1;
     }
 
     n = ctx->conf->set->nelts;
@@ -379,6 +384,8 @@ ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx, ngx_str_t *args,
             npa = 1;
         }
     }
+
+    hit->npa = npa;
 
     return npa;
 }

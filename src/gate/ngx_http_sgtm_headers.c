@@ -266,19 +266,26 @@ ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t, ngx_table_elt_t *h)
 void
 ngx_http_sgtm_headers_scan(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    ngx_uint_t                i;
+    ngx_uint_t                i, n, action;
     ngx_list_part_t          *part;
     ngx_table_elt_t          *h;
     ngx_http_sgtm_tables_t   *t;
 
     t = ctx->conf->tables;
+    n = 0;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
 
-            switch (ngx_http_sgtm_header_action(t, &h[i])) {
+            action = ngx_http_sgtm_header_action(t, &h[i]);
+
+            if (n < NGX_HTTP_SGTM_ACTIONS) {
+                ctx->actions[n++] = action;
+            }
+
+            switch (action) {
 
             case NGX_HTTP_SGTM_HEADER_DROP:
             case NGX_HTTP_SGTM_HEADER_OWN:
@@ -372,19 +379,22 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_list_part_t *part)
 {
     ngx_str_t                value;
-    ngx_uint_t               i, action, cookies;
+    ngx_uint_t               i, n, action, cookies;
     ngx_table_elt_t         *h, *elt;
     ngx_http_sgtm_tables_t  *t;
 
     t = ctx->conf->tables;
     cookies = 0;
+    n = 0;
 
     for ( /* void */ ; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
 
-            action = ngx_http_sgtm_header_action(t, &h[i]);
+            action = (n < NGX_HTTP_SGTM_ACTIONS)
+                     ? ctx->actions[n++]
+                     : ngx_http_sgtm_header_action(t, &h[i]);
 
             if (action == NGX_HTTP_SGTM_HEADER_DROP
                 || action == NGX_HTTP_SGTM_HEADER_OWN)

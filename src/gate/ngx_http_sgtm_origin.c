@@ -28,9 +28,9 @@ ngx_http_sgtm_origin(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     /* "null", of sandboxed frames and files, has no scheme and is refused */
 
-    p = ngx_strlcasestrn(ctx->origin.data, last, (u_char *) "://", 3 - 1);
+    p = ngx_strlchr(ctx->origin.data, last, ':');
 
-    if (p == NULL) {
+    if (p == NULL || last - p < 3 || p[1] != '/' || p[2] != '/') {
         return NGX_DECLINED;
     }
 

@@ -253,6 +253,11 @@ sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
         sgtm_consent_strictest(&hit->gcd, &consent);
         return;
 
+    case SGTM_KEY_NPA:
+
+        hit->npa = 1;
+        return;
+
     default:
         return;
     }

@@ -38,6 +38,7 @@ typedef struct {
                                           all arguments seen */
     unsigned        touched:1;         /* an argument to remove or to set */
     unsigned        nested:1;          /* a value may be an URL with args */
+    unsigned        npa:1;             /* there is an "npa" */
 
     unsigned        over;              /* SGTM_OVER_* */
     uint8_t         reason;            /* sgtm_reason_e, when refused */

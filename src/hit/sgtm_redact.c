@@ -53,7 +53,7 @@ static int sgtm_rewrite_became(sgtm_rewrite_ctx_t *ctx, unsigned char *p,
 static void sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx,
     const sgtm_rule_t *rule, const sgtm_arg_t *arg);
 static unsigned sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x);
-static void sgtm_rewrite_append(sgtm_rewrite_ctx_t *ctx);
+static void sgtm_rewrite_finish(sgtm_rewrite_ctx_t *ctx);
 static int sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n);
 static void sgtm_rewrite_copy(sgtm_rewrite_ctx_t *ctx,
     const unsigned char *data, size_t len);
@@ -90,7 +90,40 @@ sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     sgtm_rewrite_init(&ctx, rw, out);
 
     sgtm_rewrite_args(&ctx, in);
-    sgtm_rewrite_append(&ctx);
+    sgtm_rewrite_finish(&ctx);
+
+    return (size_t) (ctx.last - out);
+}
+
+
+size_t
+sgtm_rewrite_append(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out)
+{
+    size_t              len;
+    sgtm_rewrite_ctx_t  ctx;
+
+    static const sgtm_str_t  tail = sgtm_string("richsstsse");
+
+    sgtm_rewrite_init(&ctx, rw, out);
+
+    len = in->len;
+
+    if (len >= tail.len
+        && memcmp(in->data + len - tail.len, tail.data, tail.len) == 0
+        && (len == tail.len || in->data[len - tail.len - 1] == '&'))
+    {
+        ctx.tail.data = in->data + len - tail.len;
+        ctx.tail.len = tail.len;
+
+        len -= tail.len + (len > tail.len);
+    }
+
+    if (len) {
+        sgtm_rewrite_keep(&ctx, in->data, len);
+    }
+
+    sgtm_rewrite_finish(&ctx);
 
     return (size_t) (ctx.last - out);
 }
@@ -111,7 +144,7 @@ sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     while (sgtm_args_line(&rest, &line, &end)) {
 
         sgtm_rewrite_args(&ctx, &line);
-        sgtm_rewrite_append(&ctx);
+        sgtm_rewrite_finish(&ctx);
         sgtm_rewrite_copy(&ctx, end.data, end.len);
 
         ctx.more = 0;
@@ -443,7 +476,7 @@ sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x)
 /* what is set and was not there, and the end */
 
 static void
-sgtm_rewrite_append(sgtm_rewrite_ctx_t *ctx)
+sgtm_rewrite_finish(sgtm_rewrite_ctx_t *ctx)
 {
     size_t              i;
     const sgtm_pair_t  *pair;

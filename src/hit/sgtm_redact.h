@@ -33,6 +33,8 @@ typedef struct {
 
     unsigned             npa:1;        /* force npa=1 */
     unsigned             matrix:1;     /* SGTM_NAME_REMOVE does not count */
+    unsigned             clean:1;      /* the query has been rewritten once, by
+                                          all but what is set */
     unsigned             fresh:1;      /* cid and sid become random values */
     uint64_t             seed;         /* of the hit, for these */
 } sgtm_rewrite_t;
@@ -56,7 +58,14 @@ size_t sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     unsigned char *out);
 
 /*
- * The same for the lines of a body, each in its own right; a parameter that is
+ * The same for a query in which nothing is to be dropped, cut or replaced, as
+ * its parser has found: what is set is appended, nothing is read again.
+ */
+size_t sgtm_rewrite_append(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out);
+
+/*
+ * The same as sgtm_rewrite_query() for the lines of a body, each in its own right; a parameter that is
  * set (or npa, when forced) leaves the lines, since the query's holds.  Line
  * ends stay, an emptied line too.  Writes at most in->len bytes.
  */

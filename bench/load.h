@@ -1,0 +1,71 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#ifndef _LOAD_H_INCLUDED_
+#define _LOAD_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+
+#define LOAD_SECOND    1000000000ull
+
+
+typedef struct {
+    unsigned char   *data;
+    size_t           len;
+} load_str_t;
+
+
+typedef struct {
+    int              port;             /* nginx */
+    int              upstream_port;    /* the tagging server */
+    uint64_t         delay;            /* of its answers, nanoseconds */
+    size_t           connections;
+    int              sleeps;           /* rather than poll */
+    FILE            *requests;         /* where they are written, or NULL */
+    FILE            *answers;
+    load_str_t      *hits;             /* sent in turn */
+    size_t           nhits;
+} load_conf_t;
+
+
+typedef struct {
+    size_t           answered;
+    size_t           answered_bytes;
+    size_t           forwarded;        /* came to the tagging server */
+    size_t           forwarded_bytes;
+    uint32_t        *times;            /* of the answers, nanoseconds */
+} load_result_t;
+
+
+extern load_conf_t  load_conf;
+
+
+/* from now on the tagging server listens; what it sees is served by a cycle */
+void load_listen(void);
+
+/* the process that has forked leaves the tagging server to its child */
+void load_leave(void);
+
+/* sends n hits and returns when all are answered; times has room for n */
+void load_run(size_t n, load_result_t *result);
+
+/* the tagging server alone, until it has answered n hits */
+void load_serve(size_t n);
+
+/* lets the worker come to rest */
+void load_rest(void);
+
+uint64_t load_now(void);
+
+/* prints the reason and ends the process */
+void load_die(const char *fmt, ...) __attribute__((noreturn));
+
+
+#endif /* _LOAD_H_INCLUDED_ */
