@@ -8,6 +8,7 @@
 
 
 #include "fuzz.h"
+#include "sgtm_ga4.h"
 
 
 #define FUZZ_NPA    0x01
@@ -198,6 +199,52 @@ check_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in)
 }
 
 
+/* what the parser has marked gives the same as reading the query again */
+
+static void
+check_marks(sgtm_rewrite_t *rw, const sgtm_str_t *in)
+{
+    size_t          n, m, size;
+    sgtm_ga4_t      hit;
+    sgtm_ids_t      ids;
+    sgtm_str_t      body;
+    unsigned char  *scanned, *marked;
+
+    static sgtm_str_t  tid = sgtm_string("G-ABC1234567");
+
+    ids.elts = &tid;
+    ids.nelts = 1;
+
+    body.len = 0;
+    body.data = NULL;
+
+    if (sgtm_ga4_parse(&hit, rw->names, &ids, in, &body) != SGTM_OK
+        || hit.nmarks > SGTM_MAX_MARKS)
+    {
+        return;
+    }
+
+    size = sgtm_rewrite_size(rw, in->len);
+    scanned = malloc(size + 1);
+    marked = malloc(size + 1);
+    fuzz_check(scanned != NULL && marked != NULL);
+
+    n = sgtm_rewrite_query(rw, in, scanned);
+
+    rw->marks = hit.marks;
+    rw->nmarks = hit.nmarks;
+
+    m = sgtm_rewrite_query(rw, in, marked);
+
+    fuzz_check(n == m && memcmp(scanned, marked, n) == 0);
+
+    rw->marks = NULL;
+
+    free(scanned);
+    free(marked);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -235,6 +282,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_query(&rw, &in);
     check_body(&rw, &in);
+    check_marks(&rw, &in);
 
     free(in.data);
 

@@ -108,6 +108,20 @@ EOC
 }
 
 
+# errors that nginx makes before the gate or beside it; auth_request is not in
+# every nginx
+
+my ($no_auth) = nginx_t('server { auth_request off; }', module => 0);
+
+my @own_errors = (
+    ['returned', 503, 'return 503;'],
+    ['returned-502', 502, 'return 502;'],
+    ['broken-if', 504, 'if ($request_method) { return 504; }'],
+    ['rate', 503, 'limit_req zone=rate;'],
+    ['connections', 503, 'limit_conn connections 1;'],
+    $no_auth ? () : ['asked', 500, 'auth_request /broken;'],
+);
+
 my $own404 = <<'EOC';
         location = /own404 {
             internal;
@@ -192,23 +206,20 @@ EOC
 
     server(18, 'own', own_errors()),
 
+    server(20, 'full', <<"EOC" . gateway('client', 'sgtm_fallback client;')),
+        client_body_temp_path     %%DIR%%/tmp/full;
+        client_body_in_file_only  clean;
+EOC
+
     server(16, 'left', gateway('client', 'sgtm_fallback client;')
                        . gateway('off', 'sgtm_fallback off;')));
 
 
-# errors that nginx makes before the gate or beside it
-
 sub own_errors {
     my $text = "        location = /broken { return 500; }\n";
 
-    for my $case (['returned', 'return 503;'],
-                  ['returned-502', 'return 502;'],
-                  ['rate', 'limit_req zone=rate;'],
-                  ['connections', 'limit_conn connections 1;'],
-                  ['asked', 'auth_request /broken;'],
-                  ['broken-if', 'if ($request_method) { return 504; }'])
-    {
-        my ($name, $line) = @$case;
+    for my $case (@own_errors) {
+        my ($name, undef, $line) = @$case;
 
         $text .= <<"EOC";
         location /$name/ {
@@ -503,9 +514,6 @@ subtest 'what is outside of a gateway' => sub {
 # no page of the shop, and nothing breaks where the gate has not begun.
 
 subtest 'errors of nginx itself' => sub {
-    my @cases = (['returned', 503], ['returned-502', 502], ['asked', 500],
-                 ['broken-if', 504], ['rate', 503], ['connections', 503]);
-
     is ask(18, 0, 'GET', uri('rate', 'fine', 'hit'))->{status}, 204,
        'the first within the rate passes';
 
@@ -513,7 +521,7 @@ subtest 'errors of nginx itself' => sub {
     $busy->request('GET', uri('connections', 'hang', 'hit'));
     sleep 0.05;
 
-    for my $case (reverse @cases) {
+    for my $case (reverse @own_errors) {
         my ($prefix, $error) = @$case;
 
         for my $protocol (@protocols) {
@@ -536,6 +544,28 @@ subtest 'errors of nginx itself' => sub {
     }
 
     $busy->close;
+};
+
+
+# The hit was good and is lost for a reason of ours: that is no refusal.
+
+subtest 'a disk that fails' => sub {
+    my $dir = $t->dir . '/tmp/full';
+
+    rmdir $dir or die "$dir: $!\n";
+    hits('full');
+
+    for my $protocol (@protocols) {
+        my ($version, $h2) = @$protocol;
+        my $res = ask(20, $h2, 'POST', uri('client', 'fine', 'batch'), $body);
+
+        like $res->{status}, qr/\A50[03]\z/, "$version: an error";
+    }
+
+    is hits('full'), 'failed:2', 'counted as failed';
+    mkdir $dir or die "$dir: $!\n";
+    is ask(20, 0, 'POST', uri('client', 'fine', 'batch'), $body)->{status},
+       204, 'a hit passes after that';
 };
 
 

@@ -160,11 +160,28 @@ sub gather {
 }
 
 
+# Since 1.25.1 nginx handles the first bytes of cleartext HTTP/2 on their own
+# and, before it has read the others, answers a POST with a WINDOW_UPDATE; where
+# that finds a connection that was reset, nginx drops the request.  TLS, which
+# browsers use, is not concerned, and no module is asked.
+
+my ($major, $minor, $patch) = split /\./, nginx_version();
+my $drops = sprintf('%d%03d%03d', $major, $minor, $patch) >= 1025001;
+
+
+sub dropped {
+    my ($kind, $how) = @_;
+
+    return $drops && $kind =~ /POST/ && $how eq 'HTTP/2, RST';
+}
+
+
 for my $kind ('GET', 'POST', 'long POST') {
     for my $way (@ways) {
         my ($how, $h2, $leave) = @$way;
 
         next if $kind eq 'long POST' && $how =~ /GOAWAY/;
+        next if dropped($kind, $how);
 
         for my $file (0, 1) {
             next if $file && $kind eq 'GET';
@@ -258,6 +275,8 @@ subtest 'one HTTP/2 connection with 100 streams' => sub {
         my ($how, undef, $leave) = @$way;
 
         for my $kind ('GET', 'POST') {
+            next if dropped($kind, $how);
+
             my (@ids, @streams);
 
             $tag->clear;

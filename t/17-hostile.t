@@ -870,6 +870,14 @@ subtest 'other ways in' => sub {
     my $includes = join '', map { "<!--# include virtual='/metrics/$_' -->" }
                    "g/collect?$shared&$denied&en=ssi&uid=$secret",
                    'gtm.js?id=GTM-FOREIGN';
+    my ($no_auth) = nginx_t('server { auth_request off; }', module => 0);
+    my $guarded = $no_auth ? '' : <<'EOC';
+        location = /guarded {
+            auth_request  /metrics/g/collect;
+            proxy_pass    http://127.0.0.1:%%PORT2%%;
+        }
+EOC
+
     my $w = SGTM::Test->start(<<"EOC");
     upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 8; }
 
@@ -905,10 +913,7 @@ subtest 'other ways in' => sub {
             mirror      /metrics/g/collect;
             proxy_pass  http://127.0.0.1:%%PORT2%%;
         }
-        location = /guarded {
-            auth_request  /metrics/g/collect;
-            proxy_pass    http://127.0.0.1:%%PORT2%%;
-        }
+        $guarded
         location = /page {
             ssi         on;
             proxy_pass  http://127.0.0.1:%%PORT2%%;
@@ -938,7 +943,7 @@ EOC
             my $name = (defined $body ? 'POST' : 'GET') . " $uri";
 
             # auth_request has no body to send, but its length
-            next if $uri eq '/guarded' && defined $body;
+            next if $uri eq '/guarded' && ($no_auth || defined $body);
 
             $tag->clear;
             my $res = $w->request(defined $body ? 'POST' : 'GET',

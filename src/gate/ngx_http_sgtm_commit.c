@@ -17,7 +17,7 @@ static ngx_uint_t ngx_http_sgtm_commit_changes(sgtm_rewrite_t *rw,
 static ngx_uint_t ngx_http_sgtm_commit_appends(ngx_http_request_t *r,
     sgtm_rewrite_t *rw);
 static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
-    sgtm_rewrite_t *rw, ngx_uint_t changes);
+    sgtm_rewrite_t *rw, ngx_str_t *in);
 static ngx_int_t ngx_http_sgtm_commit_lines(ngx_http_request_t *r,
     sgtm_rewrite_t *rw, ngx_str_t *body);
 static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
@@ -45,18 +45,14 @@ ngx_http_sgtm_commit_head(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
 ngx_int_t
 ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
-    const sgtm_ga4_t *hit, ngx_str_t *body)
+    const sgtm_ga4_t *hit, ngx_str_t *args, ngx_str_t *body)
 {
-    ngx_uint_t  changes, query;
+    ngx_uint_t  changes;
 
     changes = ngx_http_sgtm_commit_changes(rw, hit);
 
-    /* a query that is clean may still have what is to be set */
-
-    query = changes && (!rw->clean || hit->touched);
-
-    if ((query || ngx_http_sgtm_commit_appends(r, rw))
-        && ngx_http_sgtm_commit_args(r, rw, query) != NGX_OK)
+    if ((changes || ngx_http_sgtm_commit_appends(r, rw))
+        && ngx_http_sgtm_commit_args(r, rw, args) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -87,7 +83,7 @@ ngx_http_sgtm_commit_appends(ngx_http_request_t *r, sgtm_rewrite_t *rw)
 {
     ngx_uint_t  i;
 
-    if (rw->npa && !rw->clean) {
+    if (rw->npa) {
         return 1;
     }
 
@@ -106,13 +102,11 @@ ngx_http_sgtm_commit_appends(ngx_http_request_t *r, sgtm_rewrite_t *rw)
 
 static ngx_int_t
 ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw,
-    ngx_uint_t changes)
+    ngx_str_t *in)
 {
-    size_t       size;
-    ngx_str_t    args;
-    sgtm_str_t  *in;
+    size_t     size;
+    ngx_str_t  args;
 
-    in = ngx_http_sgtm_str(&r->args);
     size = sgtm_rewrite_size(rw, in->len);
 
     args.data = ngx_http_sgtm_log_alloc(r, size);
@@ -120,8 +114,7 @@ ngx_http_sgtm_commit_args(ngx_http_request_t *r, sgtm_rewrite_t *rw,
         return NGX_ERROR;
     }
 
-    args.len = changes ? sgtm_rewrite_query(rw, in, args.data)
-                       : sgtm_rewrite_append(rw, in, args.data);
+    args.len = sgtm_rewrite_query(rw, ngx_http_sgtm_str(in), args.data);
 
     ngx_http_sgtm_log_args(r, &args);
 

@@ -21,12 +21,12 @@ ngx_int_t ngx_http_sgtm_commit_head(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
- * Rewrites the arguments by rw, and the body unless it is NULL, where hit says
- * that this changes anything; the access log sees them so.  NGX_OK or
- * NGX_ERROR.
+ * Rewrites the arguments as they came by rw, and the body unless it is NULL,
+ * where hit says that this changes anything; the access log sees them so.  May
+ * be called again, with more to set.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
-    const sgtm_ga4_t *hit, ngx_str_t *body);
+    const sgtm_ga4_t *hit, ngx_str_t *args, ngx_str_t *body);
 
 /*
  * The request's body as one string: where nginx has it, if that is one buffer,

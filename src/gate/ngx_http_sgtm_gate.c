@@ -24,7 +24,8 @@ static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
 static void ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx,
     sgtm_ga4_t *hit);
 static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit);
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
+    ngx_str_t *args);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
     ngx_http_sgtm_set_t *set, sgtm_pair_t *pair);
 static void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
@@ -81,7 +82,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     conf = ctx->conf;
 
     ngx_str_null(&body);
-    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+    ngx_memzero(&hit, offsetof(sgtm_ga4_t, marks));
 
     if (ctx->decoded.len) {
 
@@ -163,7 +164,7 @@ ngx_http_sgtm_gate_whole(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     sgtm_ga4_t      hit;
     sgtm_rewrite_t  rw;
 
-    ngx_memzero(&hit, sizeof(sgtm_ga4_t));
+    ngx_memzero(&hit, offsetof(sgtm_ga4_t, marks));
     ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
 
     rw.matrix = 1;
@@ -220,12 +221,21 @@ static ngx_int_t
 ngx_http_sgtm_gate_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *body)
 {
+    ngx_str_t  args;
+
     rw->names = &ctx->conf->tables->params;
     rw->deny = ctx->deny;
 
+    if (hit->nmarks <= SGTM_MAX_MARKS && !rw->matrix) {
+        rw->marks = hit->marks;
+        rw->nmarks = hit->nmarks;
+    }
+
+    args = r->args;
+
     if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
-        || ngx_http_sgtm_gate_set(r, ctx, rw, hit) != NGX_OK
-        || ngx_http_sgtm_commit_hit(r, rw, hit, body) != NGX_OK)
+        || ngx_http_sgtm_gate_set(r, ctx, rw, hit, &args) != NGX_OK
+        || ngx_http_sgtm_commit_hit(r, rw, hit, &args, body) != NGX_OK)
     {
         ctx->disposition = NGX_HTTP_SGTM_FAILED;
         ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
@@ -255,7 +265,7 @@ ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx, sgtm_ga4_t *hit)
 
 static ngx_int_t
 ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit)
+    sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *args)
 {
     ngx_uint_t            i, n;
     sgtm_pair_t          *pair;
@@ -265,13 +275,10 @@ ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (rw->deny) {
-
-        if (ngx_http_sgtm_commit_hit(r, rw, hit, NULL) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        rw->clean = 1;
+    if (rw->deny
+        && ngx_http_sgtm_commit_hit(r, rw, hit, args, NULL) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     n = ctx->conf->set->nelts;
@@ -356,7 +363,7 @@ ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx, ngx_str_t *args,
     const sgtm_rule_t  *rule;
 
     npa = 0;
-    ngx_memzero(hit, sizeof(sgtm_ga4_t));
+    ngx_memzero(hit, offsetof(sgtm_ga4_t, marks));
 
     sgtm_args_init(&a, ngx_http_sgtm_str(args));
 

@@ -49,6 +49,17 @@ extern const unsigned char  sgtm_args_hex[256];
      : (unsigned) sgtm_args_hex[(p)[0]] << 4 | sgtm_args_hex[(p)[1]])
 
 
+/* an argument of a query that a rewriter may have to look at, and its rule */
+
+typedef struct {
+    sgtm_arg_t          arg;
+    const sgtm_rule_t  *rule;          /* NULL: it is nested alone */
+} sgtm_mark_t;
+
+
+#define SGTM_MAX_MARKS  64
+
+
 void sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in);
 
 /*

@@ -37,6 +37,17 @@ sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
             name++;
         }
 
+        if (name < end && !sgtm_names_begins(cookies, *name)) {
+            /* most cookies of a shop are none of ours at first sight */
+            last = memchr(name, ';', (size_t) (end - name));
+
+            if (last == NULL) {
+                break;
+            }
+
+            continue;
+        }
+
         last = (name < end) ? memchr(name, ';', (size_t) (end - name)) : NULL;
 
         if (last == NULL) {

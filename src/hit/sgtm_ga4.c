@@ -28,6 +28,7 @@ typedef struct {
     unsigned        version:1;
     unsigned        bad_version:1;
 
+    unsigned        query:1;           /* it is the query that is read */
     unsigned        seen_tid:1;        /* in the query, or in this line */
     unsigned        seen_cid:1;
     unsigned        seen_en:1;
@@ -44,6 +45,9 @@ typedef struct {
 
 static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *in, sgtm_ga4_event_t *event);
+static int sgtm_ga4_marked(const sgtm_rule_t *rule);
+static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg);
 static void sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
     sgtm_ga4_event_t *event, const sgtm_rule_t *rule, const sgtm_arg_t *arg);
 static uint8_t sgtm_ga4_check_tid(const sgtm_ids_t *ids,
@@ -74,12 +78,16 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
     first = 1;
 
-    memset(hit, 0, sizeof(sgtm_ga4_t));
+    memset(hit, 0, offsetof(sgtm_ga4_t, marks));
     memset(&shared, 0, sizeof(sgtm_ga4_event_t));
+
+    shared.query = 1;
 
     if (sgtm_ga4_args(hit, names, ids, query, &shared) != SGTM_OK) {
         return SGTM_DECLINED;
     }
+
+    shared.query = 0;
 
     rest = *body;
 
@@ -152,6 +160,10 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
         rule = sgtm_args_rule(names, &arg);
 
+        if (event->query && (arg.nested || sgtm_ga4_marked(rule))) {
+            sgtm_ga4_mark(hit, rule, &arg);
+        }
+
         if (rule != NULL) {
             hit->deny |= rule->deny;
             hit->touched |= (rule->flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET))
@@ -177,6 +189,34 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     }
 
     return SGTM_OK;
+}
+
+
+/* whether a rewriter could have anything to do with such an argument */
+
+static int
+sgtm_ga4_marked(const sgtm_rule_t *rule)
+{
+    static const unsigned char  keys[SGTM_KEY_LAST] = {
+        [SGTM_KEY_CID] = 1,
+        [SGTM_KEY_SID] = 1,
+        [SGTM_KEY_NPA] = 1,
+        [SGTM_KEY_RICHSSTSSE] = 1
+    };
+
+    return rule != NULL && (rule->deny || rule->flags || keys[rule->key]);
+}
+
+
+static void
+sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg)
+{
+    if (hit->nmarks < SGTM_MAX_MARKS) {
+        hit->marks[hit->nmarks].arg = *arg;
+        hit->marks[hit->nmarks].rule = rule;
+    }
+
+    hit->nmarks++;
 }
 
 

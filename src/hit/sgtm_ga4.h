@@ -44,6 +44,15 @@ typedef struct {
     uint8_t         reason;            /* sgtm_reason_e, when refused */
     sgtm_str_t      param;             /* where a BAD_... was found: the name
                                           as it is written, any bytes */
+
+    /*
+     * The query's arguments that any rewriting could touch, in order, so that
+     * it need not be read again.  More than SGTM_MAX_MARKS: not all are there.
+     * Last, since it is not zeroed.
+     */
+
+    unsigned        nmarks;
+    sgtm_mark_t     marks[SGTM_MAX_MARKS];
 } sgtm_ga4_t;
 
 

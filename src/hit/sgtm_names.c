@@ -73,6 +73,13 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
         return NULL;
     }
 
+    if (name->len == 0 || name->data[0] == '*') {
+        memset(names->heads, 0xff, sizeof(names->heads));
+
+    } else {
+        names->heads[name->data[0] >> 5] |= 1u << (name->data[0] & 31);
+    }
+
     if (name->len && name->data[name->len - 1] == '*') {
         return sgtm_names_add_prefix(names, name);
     }

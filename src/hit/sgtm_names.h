@@ -66,7 +66,13 @@ typedef struct {
     uint32_t        nprefixes;
     uint32_t        maxprefixes;
     uint32_t        first[8];          /* bits: what a prefix begins with */
+    uint32_t        heads[8];          /* bits: what any name begins with */
 } sgtm_names_t;
+
+
+/* whether any name of the table begins with this byte */
+#define sgtm_names_begins(names, c)                                           \
+    ((names)->heads[(c) >> 5] >> ((c) & 31) & 1)
 
 
 /*

@@ -38,6 +38,13 @@ typedef struct {
 static void sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx,
     const sgtm_rewrite_t *rw, unsigned char *out);
 static void sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
+static void sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
+static size_t sgtm_rewrite_len(const sgtm_arg_t *arg);
+static void sgtm_rewrite_arg(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg);
+static void sgtm_rewrite_stays(sgtm_rewrite_ctx_t *ctx, unsigned char *p,
+    size_t len);
+static void sgtm_rewrite_tail(sgtm_rewrite_ctx_t *ctx);
 static int sgtm_rewrite_drops(sgtm_rewrite_ctx_t *ctx,
     const sgtm_rule_t *rule, const sgtm_arg_t *arg);
 static const sgtm_pair_t *sgtm_rewrite_pair(const sgtm_rewrite_t *rw,
@@ -89,38 +96,11 @@ sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
 
     sgtm_rewrite_init(&ctx, rw, out);
 
-    sgtm_rewrite_args(&ctx, in);
-    sgtm_rewrite_finish(&ctx);
+    if (rw->marks != NULL) {
+        sgtm_rewrite_marks(&ctx, in);
 
-    return (size_t) (ctx.last - out);
-}
-
-
-size_t
-sgtm_rewrite_append(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
-    unsigned char *out)
-{
-    size_t              len;
-    sgtm_rewrite_ctx_t  ctx;
-
-    static const sgtm_str_t  tail = sgtm_string("richsstsse");
-
-    sgtm_rewrite_init(&ctx, rw, out);
-
-    len = in->len;
-
-    if (len >= tail.len
-        && memcmp(in->data + len - tail.len, tail.data, tail.len) == 0
-        && (len == tail.len || in->data[len - tail.len - 1] == '&'))
-    {
-        ctx.tail.data = in->data + len - tail.len;
-        ctx.tail.len = tail.len;
-
-        len -= tail.len + (len > tail.len);
-    }
-
-    if (len) {
-        sgtm_rewrite_keep(&ctx, in->data, len);
+    } else {
+        sgtm_rewrite_args(&ctx, in);
     }
 
     sgtm_rewrite_finish(&ctx);
@@ -168,49 +148,115 @@ sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx, const sgtm_rewrite_t *rw,
 static void
 sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
 {
-    size_t              len;
-    sgtm_arg_t          arg;
-    sgtm_args_t         args;
-    const sgtm_rule_t  *rule;
+    sgtm_arg_t   arg;
+    sgtm_args_t  args;
 
     sgtm_args_init(&args, in);
 
     while (sgtm_args_next(&args, &arg)) {
+        sgtm_rewrite_arg(ctx, sgtm_args_rule(ctx->rw->names, &arg), &arg);
+    }
+}
 
-        rule = sgtm_args_rule(ctx->rw->names, &arg);
 
-        if (rule != NULL && sgtm_rewrite_drops(ctx, rule, &arg)) {
-            continue;
+/* what lies between two marks stays, whatever it is */
+
+static void
+sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
+{
+    size_t              n;
+    const sgtm_arg_t   *arg;
+    const sgtm_mark_t  *mark;
+    unsigned char      *pos, *end;
+
+    if (in->len == 0) {
+        return;
+    }
+
+    pos = in->data;
+    end = in->data + in->len;
+    mark = ctx->rw->marks;
+
+    for (n = ctx->rw->nmarks; n; n--, mark++) {
+
+        arg = &mark->arg;
+
+        if (arg->key.data > pos) {
+            sgtm_rewrite_stays(ctx, pos, (size_t) (arg->key.data - 1 - pos));
         }
 
-        if (ctx->tail.data != NULL) {
-            sgtm_rewrite_keep(ctx, ctx->tail.data, ctx->tail.len);
-            ctx->tail.data = NULL;
+        sgtm_rewrite_arg(ctx, mark->rule, arg);
+
+        pos = arg->key.data + sgtm_rewrite_len(arg);
+
+        if (pos == end) {
+            return;
         }
 
-        len = arg.key.len + (arg.bare ? 0 : 1) + arg.value.len;
+        pos++;
+    }
 
-        if (rule != NULL) {
+    sgtm_rewrite_stays(ctx, pos, (size_t) (end - pos));
+}
 
-            if (rule->key == SGTM_KEY_RICHSSTSSE && arg.bare) {
-                ctx->tail = arg.key;
-                continue;
-            }
 
-            if ((rule->key == SGTM_KEY_CID || rule->key == SGTM_KEY_SID)
-                && ctx->rw->fresh && arg.value.len)
-            {
-                sgtm_rewrite_fresh(ctx, rule, &arg);
-                continue;
-            }
+static size_t
+sgtm_rewrite_len(const sgtm_arg_t *arg)
+{
+    return arg->key.len + (arg->bare ? 0 : 1) + arg->value.len;
+}
+
+
+static void
+sgtm_rewrite_arg(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg)
+{
+    if (rule != NULL && sgtm_rewrite_drops(ctx, rule, arg)) {
+        return;
+    }
+
+    sgtm_rewrite_tail(ctx);
+
+    if (rule != NULL) {
+
+        if (rule->key == SGTM_KEY_RICHSSTSSE && arg->bare) {
+            ctx->tail = arg->key;
+            return;
         }
 
-        if (arg.nested && ctx->rw->deny) {
-            sgtm_rewrite_cut(ctx, &arg, len);
-            continue;
+        if ((rule->key == SGTM_KEY_CID || rule->key == SGTM_KEY_SID)
+            && ctx->rw->fresh && arg->value.len)
+        {
+            sgtm_rewrite_fresh(ctx, rule, arg);
+            return;
         }
+    }
 
-        sgtm_rewrite_keep(ctx, arg.key.data, len);
+    if (arg->nested && ctx->rw->deny) {
+        sgtm_rewrite_cut(ctx, arg, sgtm_rewrite_len(arg));
+        return;
+    }
+
+    sgtm_rewrite_keep(ctx, arg->key.data, sgtm_rewrite_len(arg));
+}
+
+
+static void
+sgtm_rewrite_stays(sgtm_rewrite_ctx_t *ctx, unsigned char *p, size_t len)
+{
+    sgtm_rewrite_tail(ctx);
+    sgtm_rewrite_keep(ctx, p, len);
+}
+
+
+/* a "richsstsse" that waited was not the last, or now is */
+
+static void
+sgtm_rewrite_tail(sgtm_rewrite_ctx_t *ctx)
+{
+    if (ctx->tail.data != NULL) {
+        sgtm_rewrite_keep(ctx, ctx->tail.data, ctx->tail.len);
+        ctx->tail.data = NULL;
     }
 }
 
@@ -506,11 +552,7 @@ sgtm_rewrite_finish(sgtm_rewrite_ctx_t *ctx)
                           sizeof(sgtm_rewrite_npa) - 1);
     }
 
-    if (ctx->tail.data != NULL) {
-        sgtm_rewrite_keep(ctx, ctx->tail.data, ctx->tail.len);
-        ctx->tail.data = NULL;
-    }
-
+    sgtm_rewrite_tail(ctx);
     sgtm_rewrite_flush(ctx);
 }
 

@@ -33,10 +33,13 @@ typedef struct {
 
     unsigned             npa:1;        /* force npa=1 */
     unsigned             matrix:1;     /* SGTM_NAME_REMOVE does not count */
-    unsigned             clean:1;      /* the query has been rewritten once, by
-                                          all but what is set */
     unsigned             fresh:1;      /* cid and sid become random values */
     uint64_t             seed;         /* of the hit, for these */
+
+    /* of a query that has been parsed, all that may have to change; or NULL */
+
+    const sgtm_mark_t   *marks;
+    size_t               nmarks;
 } sgtm_rewrite_t;
 
 
@@ -47,7 +50,8 @@ typedef struct {
 size_t sgtm_rewrite_size(const sgtm_rewrite_t *rw, size_t len);
 
 /*
- * Writes the query with the denied and removed arguments gone, the URLs inside
+ * Writes the query (with rw->marks: the one that they point into) with the
+ * denied and removed arguments gone, the URLs inside
  * its values cut, cid and sid replaced (same length and same classes of
  * characters, the same input giving the same output within a hit), and the set
  * parameters: one that is there with the same value stays where it is,
@@ -58,14 +62,7 @@ size_t sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     unsigned char *out);
 
 /*
- * The same for a query in which nothing is to be dropped, cut or replaced, as
- * its parser has found: what is set is appended, nothing is read again.
- */
-size_t sgtm_rewrite_append(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
-    unsigned char *out);
-
-/*
- * The same as sgtm_rewrite_query() for the lines of a body, each in its own right; a parameter that is
+ * The same for the lines of a body, each in its own right; a parameter that is
  * set (or npa, when forced) leaves the lines, since the query's holds.  Line
  * ends stay, an emptied line too.  Writes at most in->len bytes.
  */
