@@ -242,6 +242,7 @@ typedef struct {
     ngx_str_t                  path;       /* below the prefix, normalised */
     ngx_str_t                  event;      /* of the hit's first event */
     ngx_str_t                  origin;     /* an allowed one to be echoed */
+    ngx_str_t                  cookie;     /* the first Cookie, by the list */
     ngx_str_t                  decoded;    /* a query that came in base64 */
     ngx_str_t                  param;      /* what a refusal speaks of */
 
@@ -273,6 +274,7 @@ typedef struct {
     unsigned                   masked:1;   /* the connection's address is */
     unsigned                   preview:1;
     unsigned                   gpc:1;      /* Sec-GPC: 1 */
+    unsigned                   cookies:1;  /* ctx->cookie is known */
     unsigned                   committed:1;
     unsigned                   failed:1;   /* the fallback answers */
     unsigned                   cookieless:1;   /* mode basic, denied */

@@ -560,6 +560,9 @@ subtest 'a disk that fails' => sub {
         my $res = ask(20, $h2, 'POST', uri('client', 'fine', 'batch'), $body);
 
         like $res->{status}, qr/\A50[03]\z/, "$version: an error";
+        like $res->{body}, qr/\A\w/, "$version: that says something";
+        like header($res, 'Sgtm-Reason') || '', qr/\A\w+\z/,
+             "$version: and has a reason";
     }
 
     is hits('full'), 'failed:2', 'counted as failed';

@@ -315,6 +315,7 @@ ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     for (out = ngx_http_sgtm_outs; out->name.len; out++) {
         if (out->name.len == h->key.len
+            && out->name.data[0] == (h->key.data[0] | 0x20)
             && ngx_strncasecmp(out->name.data, h->key.data, h->key.len) == 0)
         {
             break;

@@ -117,7 +117,9 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_sgtm_headers_scan(r, ctx);
+    if (ngx_http_sgtm_headers_scan(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     ctx->status = ngx_http_sgtm_check(r, ctx);
     ctx->gate_time = ngx_http_sgtm_now() - now;
@@ -262,10 +264,7 @@ ngx_http_sgtm_read_body(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     rc = ngx_http_read_client_request_body(r, ngx_http_sgtm_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
-        ctx->reason = (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE)
-                      ? NGX_HTTP_SGTM_REASON_TOO_LARGE
-                      : NGX_HTTP_SGTM_REASON_INTERNAL;
+        ngx_http_sgtm_refused(ctx, rc);
         return rc;
     }
 

@@ -40,8 +40,10 @@ static ngx_uint_t ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t,
 static ngx_uint_t ngx_http_sgtm_preview_cookie(ngx_str_t *cookie);
 static ngx_int_t ngx_http_sgtm_headers_copy(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_list_part_t *part);
-static ngx_int_t ngx_http_sgtm_header_cookie(ngx_http_request_t *r,
+static ngx_int_t ngx_http_sgtm_headers_cookies(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_header_cookie(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t deny, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_header_referer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 static void ngx_http_sgtm_headers_cookie(ngx_http_request_t *r,
@@ -263,7 +265,7 @@ ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t, ngx_table_elt_t *h)
 }
 
 
-void
+ngx_int_t
 ngx_http_sgtm_headers_scan(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_uint_t                i, n, action;
@@ -296,7 +298,12 @@ ngx_http_sgtm_headers_scan(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                 break;
 
             case NGX_HTTP_SGTM_HEADER_COOKIE:
-                ctx->preview |= ngx_http_sgtm_preview_cookie(&h[i].value);
+                if (ngx_http_sgtm_headers_cookies(r, ctx, &h[i].value)
+                    != NGX_OK)
+                {
+                    return NGX_ERROR;
+                }
+
                 break;
 
             case NGX_HTTP_SGTM_HEADER_ORIGIN:
@@ -311,6 +318,36 @@ ngx_http_sgtm_headers_scan(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             ctx->headers++;
         }
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Most cookies are the shop's.  They are passed over once, before it is known
+ * what is denied of the others, and among those are the marks of a preview.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_headers_cookies(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *value)
+{
+    ngx_str_t  cookie;
+
+    cookie = *value;
+
+    if (ngx_http_sgtm_header_cookie(r, ctx, 0, &cookie) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->preview |= ngx_http_sgtm_preview_cookie(&cookie);
+
+    if (!ctx->cookies) {
+        ctx->cookies = 1;
+        ctx->cookie = cookie;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -406,7 +443,14 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
             if (action == NGX_HTTP_SGTM_HEADER_COOKIE) {
 
-                if (ngx_http_sgtm_header_cookie(r, ctx, &value) != NGX_OK) {
+                if (cookies == 0 && ctx->cookies) {
+                    value = ctx->cookie;
+                    ctx->cookies = 0;
+                }
+
+                if (ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &value)
+                    != NGX_OK)
+                {
                     return NGX_ERROR;
                 }
 
@@ -444,7 +488,7 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_sgtm_header_cookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    ngx_str_t *value)
+    ngx_uint_t deny, ngx_str_t *value)
 {
     size_t   len;
     u_char  *p, buf[NGX_HTTP_SGTM_HEADER_BUF];
@@ -463,7 +507,7 @@ ngx_http_sgtm_header_cookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         }
     }
 
-    len = sgtm_redact_cookies(&ctx->conf->tables->cookie_names, ctx->deny,
+    len = sgtm_redact_cookies(&ctx->conf->tables->cookie_names, deny,
                               ngx_http_sgtm_str(value), p);
 
     if (len == value->len || len == 0) {

@@ -27,8 +27,11 @@ ngx_uint_t ngx_http_sgtm_headers_own(ngx_str_t *name);
 /* prepares the names of the headers that the gate adds */
 void ngx_http_sgtm_headers_init(void);
 
-/* reads what a new context needs: origin, gpc, preview, headers */
-void ngx_http_sgtm_headers_scan(ngx_http_request_t *r,
+/*
+ * Reads what a new context needs: origin, gpc, preview, headers, cookie.  NGX_OK
+ * or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_headers_scan(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*

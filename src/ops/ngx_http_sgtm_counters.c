@@ -136,21 +136,34 @@ ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status)
         return;
     }
 
-    if (status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
-        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
-
-    } else if (status >= NGX_HTTP_BAD_REQUEST
-               && status != NGX_HTTP_CLIENT_CLOSED_REQUEST
-               && status != NGX_HTTP_REQUEST_TIME_OUT
-               && status != NGX_HTTP_INTERNAL_SERVER_ERROR)
-    {
-        ctx->reason = NGX_HTTP_SGTM_REASON_SERVER;
-
-    } else {
-        return;
-    }
-
     ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+
+    switch (status) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        ctx->reason = NGX_HTTP_SGTM_REASON_TOO_LARGE;
+        return;
+
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        ctx->disposition = NGX_HTTP_SGTM_FAILED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+        return;
+
+    case NGX_HTTP_CLIENT_CLOSED_REQUEST:
+    case NGX_HTTP_REQUEST_TIME_OUT:
+        ctx->disposition = NGX_HTTP_SGTM_FAILED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_ABORTED;
+        return;
+
+    default:
+
+        if (status >= NGX_HTTP_BAD_REQUEST) {
+            ctx->reason = NGX_HTTP_SGTM_REASON_SERVER;
+            return;
+        }
+
+        ctx->disposition = NGX_HTTP_SGTM_UNDECIDED;
+    }
 }
 
 

@@ -68,8 +68,9 @@ void ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx);
 ngx_uint_t ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx);
 
 /*
- * Settles that nginx, not the gate, refused a request that the gate had not
- * committed, if the status says so: limit_req, deny, return, a large body.
+ * Settles by its status what became of a request that nginx, not the gate,
+ * ended before it was committed: limit_req, deny, return, a large body refuse
+ * it, a body that can't be kept is a failure.
  */
 void ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
 
