@@ -124,8 +124,6 @@ sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
     }
 
     arg->key.len = (size_t) (p - arg->key.data);
-    arg->hash = sgtm_names_hash_in(arg->key.data, arg->key.len,
-                                   (size_t) (end - arg->key.data));
 
     if (p == end || *p == '&') {
         arg->bare = 1;
@@ -414,7 +412,20 @@ sgtm_args_rule(const sgtm_names_t *names, const sgtm_arg_t *arg)
     unsigned char  key[SGTM_MAX_KEY + 1];
 
     if (!arg->escaped) {
-        return sgtm_names_find(names, arg->key.data, arg->key.len, arg->hash);
+
+        /* most arguments of a hit are in no table: that is seen at once */
+
+        if (arg->key.len == 0) {
+            return NULL;
+        }
+
+        if (sgtm_names_exact(names, arg->key.data, arg->key.len)) {
+            return sgtm_names_find(names, arg->key.data, arg->key.len,
+                                   sgtm_names_hash(arg->key.data,
+                                                   arg->key.len));
+        }
+
+        return sgtm_names_find_prefix(names, arg->key.data, arg->key.len);
     }
 
     len = sgtm_args_decode(key, sizeof(key), &arg->key);

@@ -27,7 +27,6 @@ typedef struct {
 typedef struct {
     sgtm_str_t      key;               /* as it is written, may be empty */
     sgtm_str_t      value;             /* as it is written, may be empty */
-    uint32_t        hash;              /* sgtm_names_hash() of the key */
     uint8_t         fault;             /* sgtm_reason_e: BAD_ESCAPE, BAD_BYTE,
                                           BAD_UTF8 or NONE */
     unsigned        bare:1;            /* there is no "=" */

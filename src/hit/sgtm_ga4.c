@@ -175,7 +175,9 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
             }
         }
 
-        hit->over |= sgtm_limits_arg(&event->limits, &arg);
+        if (sgtm_limits_concern(&arg)) {
+            hit->over |= sgtm_limits_arg(&event->limits, &arg);
+        }
     }
 
     hit->args += n;

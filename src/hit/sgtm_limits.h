@@ -29,6 +29,13 @@ typedef struct {
  */
 unsigned sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg);
 
+/* whether it could return any for this argument */
+#define sgtm_limits_concern(arg)                                              \
+    ((arg)->escaped                                                           \
+     || ((arg)->key.len                                                       \
+         && ((arg)->key.data[0] == 'e' || (arg)->key.data[0] == 'u'           \
+             || (arg)->key.data[0] == 'd' || (arg)->key.data[0] == 'p')))
+
 /* the bits of an event's name, the value of "en" */
 unsigned sgtm_limits_event_name(const sgtm_str_t *value);
 

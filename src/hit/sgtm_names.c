@@ -115,6 +115,11 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
     slot->hash = hash;
     names->nslots++;
 
+    if (name->len) {
+        names->lengths[sgtm_names_ends(name->data, name->len)] |=
+            1u << (name->len < 31 ? name->len : 31);
+    }
+
     return &slot->rule;
 }
 
@@ -153,6 +158,13 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
     prefix->name.len = len;
     prefix->name.data = name->data;
     prefix->hash = sgtm_names_hash(name->data, len);
+
+    if (len < 4) {
+        memset(names->fourth, 0xff, sizeof(names->fourth));
+
+    } else {
+        names->fourth[name->data[3] >> 5] |= 1u << (name->data[3] & 31);
+    }
 
     if (len == 0) {
         memset(names->first, 0xff, sizeof(names->first));
@@ -295,7 +307,9 @@ sgtm_names_find_prefix(const sgtm_names_t *names, const unsigned char *data,
 
     i = len ? data[0] : 0;
 
-    if (!(names->first[i >> 5] & (1u << (i & 31)))) {
+    if (!sgtm_names_bit(names->first, i)
+        || (len >= 4 && !sgtm_names_bit(names->fourth, data[3])))
+    {
         return NULL;
     }
 

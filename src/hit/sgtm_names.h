@@ -66,13 +66,29 @@ typedef struct {
     uint32_t        nprefixes;
     uint32_t        maxprefixes;
     uint32_t        first[8];          /* bits: what a prefix begins with */
+    uint32_t        fourth[8];         /* bits: a prefix's fourth byte */
     uint32_t        heads[8];          /* bits: what any name begins with */
+    uint32_t        lengths[256];      /* by sgtm_names_ends(), bits: how long
+                                          exact names are, 31 for more */
 } sgtm_names_t;
 
 
+#define sgtm_names_bit(bits, c)     ((bits)[(c) >> 5] >> ((c) & 31) & 1)
+
 /* whether any name of the table begins with this byte */
-#define sgtm_names_begins(names, c)                                           \
-    ((names)->heads[(c) >> 5] >> ((c) & 31) & 1)
+#define sgtm_names_begins(names, c)  sgtm_names_bit((names)->heads, c)
+
+/* a name's first and last byte, mixed */
+#define sgtm_names_ends(data, len)                                            \
+    (((data)[0] ^ (data)[(len) - 1] << 2) & 0xff)
+
+/*
+ * Whether an exact name of the table could be this one (len is not 0): most of
+ * those that are in none are told so without a hash.
+ */
+#define sgtm_names_exact(names, data, len)                                    \
+    ((names)->lengths[sgtm_names_ends(data, len)]                             \
+     >> ((len) < 31 ? (len) : 31) & 1)
 
 
 /*

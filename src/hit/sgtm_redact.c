@@ -583,7 +583,6 @@ sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n)
     memset(&arg, 0, sizeof(sgtm_arg_t));
 
     arg.key = pair->key;
-    arg.hash = sgtm_names_hash(pair->key.data, pair->key.len);
     arg.escaped = (pair->key.len
                    && memchr(pair->key.data, '%', pair->key.len) != NULL);
 

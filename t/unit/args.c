@@ -203,11 +203,6 @@ test_split(void)
 
             n += (size_t) snprintf(out + n, sizeof(out) - n, "}");
 
-            if (arg.hash != sgtm_names_hash(arg.key.data, arg.key.len)) {
-                unit_ok(0, "the hash of \"%.*s\"", (int) arg.key.len,
-                        arg.key.data);
-            }
-
             if (arg.escaped != (memchr(arg.key.data, '%', arg.key.len)
                                 != NULL))
             {
