@@ -269,6 +269,7 @@ typedef struct {
     uint8_t                    route;      /* ngx_http_sgtm_route_e */
     uint8_t                    disposition;
 
+    unsigned                   entered:1;  /* PREACCESS has begun */
     unsigned                   started:1;  /* PRECONTENT has begun */
     unsigned                   closed:1;   /* by an HTTP/2 client */
     unsigned                   masked:1;   /* the connection's address is */

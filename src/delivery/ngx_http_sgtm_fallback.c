@@ -14,7 +14,7 @@
 static ngx_int_t ngx_http_sgtm_fallback_pass(ngx_http_request_t *r);
 
 
-/* no path of a tag: told apart from it by being internal, too */
+/* no path of a tag */
 #define NGX_HTTP_SGTM_FALLBACK_NAME  "-sgtm-fallback"
 
 #define NGX_HTTP_SGTM_RETRY_AFTER    "10"
@@ -95,21 +95,23 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
 
 ngx_uint_t
-ngx_http_sgtm_fallback_uri(ngx_http_request_t *r)
+ngx_http_sgtm_fallback_is(ngx_http_request_t *r)
 {
-    size_t     len;
-    ngx_str_t  name;
+    ngx_uint_t  i;
 
-    /* a "rewrite ... break" of the location may have changed what precedes */
+    /* not by its URI, which a "rewrite ... break" may have changed again */
 
-    ngx_str_set(&name, "/" NGX_HTTP_SGTM_FALLBACK_NAME);
+    if (!r->internal || r->err_status == 0) {
+        return 0;
+    }
 
-    len = name.len;
+    for (i = 0; i < NGX_HTTP_SGTM_FALLBACK_N; i++) {
+        if (r->err_status == (ngx_uint_t) ngx_http_sgtm_fallback_statuses[i]) {
+            return 1;
+        }
+    }
 
-    return r->internal
-           && r->err_status
-           && r->uri.len >= len
-           && ngx_memcmp(r->uri.data + r->uri.len - len, name.data, len) == 0;
+    return 0;
 }
 
 

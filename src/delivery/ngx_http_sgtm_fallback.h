@@ -21,7 +21,7 @@ ngx_int_t ngx_http_sgtm_fallback_add(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 
 /* whether that error_page has led the request here */
-ngx_uint_t ngx_http_sgtm_fallback_uri(ngx_http_request_t *r);
+ngx_uint_t ngx_http_sgtm_fallback_is(ngx_http_request_t *r);
 
 /*
  * Lets errors of the tagging server through as it sends them, for this request

@@ -18,8 +18,10 @@
 #include "ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_origin.h"
 #include "ngx_http_sgtm_route.h"
+#include "ngx_http_sgtm_setcookie.h"
 
 
+static ngx_int_t ngx_http_sgtm_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_subrequest(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_precontent_handler(ngx_http_request_t *r);
@@ -35,6 +37,8 @@ static void ngx_http_sgtm_read_handler(ngx_http_request_t *r);
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_enter(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
@@ -61,6 +65,13 @@ ngx_http_sgtm_handler_init(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_sgtm_rewrite_handler;
+
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
@@ -79,6 +90,27 @@ ngx_http_sgtm_handler_init(ngx_conf_t *cf)
     ngx_http_top_request_body_filter = ngx_http_sgtm_body_filter;
 
     return NGX_OK;
+}
+
+
+/*
+ * Before the rewrite module, whose "return" may end the request: what is logged
+ * of it then is the gate's affair, too.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    if (!conf->enable || r != r->main || ngx_http_sgtm_get_ctx(r)) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_sgtm_create_ctx(r, conf) ? NGX_DECLINED
+                                       : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
@@ -101,9 +133,11 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
         return ngx_http_sgtm_subrequest(r);
     }
 
+    ctx = ngx_http_sgtm_get_ctx(r);
+
     /* an internal redirect within the gateway is not another request */
 
-    if (ngx_http_sgtm_get_ctx(r)) {
+    if (ctx && ctx->entered) {
         return NGX_DECLINED;
     }
 
@@ -112,10 +146,21 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
 
     now = ngx_http_sgtm_now();
 
-    ctx = ngx_http_sgtm_create_ctx(r, conf);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    /* "if" and "rewrite" may have chosen another configuration or URI */
+
+    if (ctx) {
+        if (ngx_http_sgtm_enter(r, ctx, conf) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+    } else {
+        ctx = ngx_http_sgtm_create_ctx(r, conf);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
+
+    ctx->entered = 1;
 
     if (ngx_http_sgtm_headers_scan(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -167,7 +212,7 @@ ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_sgtm_get_ctx(r);
 
-    if (ngx_http_sgtm_fallback_uri(r)) {
+    if (ngx_http_sgtm_fallback_is(r)) {
         r->content_handler = ngx_http_sgtm_fallback_handler;
         return NGX_DECLINED;
     }
@@ -391,8 +436,6 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
     ngx_memzero(ctx, sizeof(ngx_http_sgtm_ctx_t));
 
     ctx->request = r;
-    ctx->conf = conf;
-    ctx->tenant = conf->fixed_tenant;
 
     pcln->handler = ngx_http_sgtm_cleanup;
 
@@ -403,13 +446,24 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 
     ngx_http_sgtm_log_init(r);
 
+    return (ngx_http_sgtm_enter(r, ctx, conf) == NGX_OK) ? ctx : NULL;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    ctx->conf = conf;
+    ctx->tenant = conf->fixed_tenant;
+
     if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK) {
-        return NULL;
+        return NGX_ERROR;
     }
 
     ngx_http_sgtm_route(r, ctx);
 
-    return ctx;
+    return NGX_OK;
 }
 
 
@@ -560,8 +614,25 @@ ngx_http_sgtm_end(void *data)
 {
     ngx_http_sgtm_ctx_t *ctx = data;
 
+    ngx_http_request_t        *r;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    r = ctx->request;
+
     if (ctx->tenant == NULL) {
         return;
+    }
+
+    /* a "rewrite ... last" that led out of the gateway: it is another's now */
+
+    conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+
+    if (!ctx->entered && !conf->enable && !r->error_page) {
+        return;
+    }
+
+    if (r->upstream && ctx->upstream_status == 0) {
+        ngx_http_sgtm_setcookie_forget(r);
     }
 
     if (!ctx->committed) {

@@ -115,6 +115,32 @@ ngx_http_sgtm_setcookie_drop(ngx_http_request_t *r, ngx_table_elt_t *h)
 }
 
 
+void
+ngx_http_sgtm_setcookie_forget(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *elt;
+
+    part = &r->upstream->headers_in.headers.part;
+
+    for ( /* void */ ; part; part = part->next) {
+        elt = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (elt[i].key.len == 10
+                && ngx_strncasecmp(elt[i].key.data, (u_char *) "set-cookie",
+                                   10)
+                   == 0)
+            {
+                elt[i].hash = 0;
+                elt[i].value.len = 0;
+            }
+        }
+    }
+}
+
+
 /* the end of a Domain attribute that begins at p, or NULL: it is another */
 
 static u_char *

@@ -20,5 +20,11 @@
 ngx_int_t ngx_http_sgtm_setcookie(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_table_elt_t *h);
 
+/*
+ * Takes the Set-Cookies of an answer that did not reach the browser out of
+ * reach of $upstream_http_set_cookie and $upstream_cookie_....
+ */
+void ngx_http_sgtm_setcookie_forget(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_SGTM_SETCOOKIE_H_INCLUDED_ */

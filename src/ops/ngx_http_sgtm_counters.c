@@ -157,7 +157,9 @@ ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status)
 
     default:
 
-        if (status >= NGX_HTTP_BAD_REQUEST) {
+        /* whatever the answer was, another part of nginx gave it */
+
+        if (status >= NGX_HTTP_OK) {
             ctx->reason = NGX_HTTP_SGTM_REASON_SERVER;
             return;
         }
