@@ -614,6 +614,7 @@ ngx_http_sgtm_end(void *data)
 {
     ngx_http_sgtm_ctx_t *ctx = data;
 
+    ngx_uint_t                 own;
     ngx_http_request_t        *r;
     ngx_http_sgtm_loc_conf_t  *conf;
 
@@ -635,8 +636,15 @@ ngx_http_sgtm_end(void *data)
         ngx_http_sgtm_setcookie_forget(r);
     }
 
-    if (!ctx->committed) {
-        ngx_http_sgtm_refused(ctx, ctx->request->headers_out.status);
+    /* the script and preflights are answered here, and well */
+
+    own = ctx->entered
+          && (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT
+              || ctx->route == NGX_HTTP_SGTM_ROUTE_CORS)
+          && r->headers_out.status < NGX_HTTP_BAD_REQUEST;
+
+    if (!ctx->committed && !own) {
+        ngx_http_sgtm_refused(ctx, r->headers_out.status);
     }
 
     ngx_http_sgtm_count(ctx);
@@ -647,7 +655,7 @@ ngx_http_sgtm_end(void *data)
      */
 
     if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
-        ngx_http_sgtm_log_strip(ctx->request, ctx);
+        ngx_http_sgtm_log_strip(r, ctx);
     }
 }
 

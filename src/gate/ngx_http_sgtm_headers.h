@@ -28,8 +28,8 @@ ngx_uint_t ngx_http_sgtm_headers_own(ngx_str_t *name);
 void ngx_http_sgtm_headers_init(void);
 
 /*
- * Reads what a new context needs: origin, gpc, preview, headers, cookie.  NGX_OK
- * or NGX_ERROR.
+ * Reads what a new context needs: origin, gpc, preview, headers, cookie.
+ * NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_sgtm_headers_scan(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
