@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_sgtm_commit_args(ngx_http_request_t *r,
     sgtm_rewrite_t *rw, ngx_str_t *in);
 static ngx_int_t ngx_http_sgtm_commit_lines(ngx_http_request_t *r,
     sgtm_rewrite_t *rw, ngx_str_t *body);
-static ngx_int_t ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b,
-    u_char *p, size_t size);
 
 
 ngx_int_t
@@ -155,98 +153,6 @@ ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     r->request_body->bufs = (b->last == b->pos) ? NULL : cl;
     r->request_body->temp_file = NULL;
     r->headers_in.content_length_n = b->last - b->pos;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_sgtm_commit_body(ngx_http_request_t *r, ngx_str_t *body)
-{
-    off_t         size;
-    u_char       *p;
-    size_t        len;
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    ngx_str_null(body);
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    cl = r->request_body->bufs;
-
-    if (cl->next == NULL && !cl->buf->in_file) {
-        body->data = cl->buf->pos;
-        body->len = cl->buf->last - cl->buf->pos;
-        return NGX_OK;
-    }
-
-    size = 0;
-
-    for ( /* void */ ; cl; cl = cl->next) {
-        size += ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(r->pool, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    body->data = p;
-    body->len = size;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        len = ngx_buf_size(b);
-
-        /* a chunked body ends in an empty buffer */
-
-        if (len == 0) {
-            continue;
-        }
-
-        if (b->in_file) {
-            if (ngx_http_sgtm_read_buf(r, b, p, len) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-        } else {
-            ngx_memcpy(p, b->pos, len);
-        }
-
-        p += len;
-    }
-
-    return NGX_OK;
-}
-
-
-/* the page cache still holds what this request has just written */
-
-static ngx_int_t
-ngx_http_sgtm_read_buf(ngx_http_request_t *r, ngx_buf_t *b, u_char *p,
-    size_t size)
-{
-    off_t    offset;
-    ssize_t  n;
-
-    for (offset = b->file_pos; size; offset += n, p += n, size -= n) {
-
-        n = ngx_read_file(b->file, p, size, offset);
-
-        if (n == NGX_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (n == 0) {
-            ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
-                          "request body file \"%V\" was truncated",
-                          &b->file->name);
-            return NGX_ERROR;
-        }
-    }
 
     return NGX_OK;
 }

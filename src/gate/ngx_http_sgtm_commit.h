@@ -28,11 +28,5 @@ ngx_int_t ngx_http_sgtm_commit_head(ngx_http_request_t *r,
 ngx_int_t ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     const sgtm_ga4_t *hit, ngx_str_t *args, ngx_str_t *body);
 
-/*
- * The request's body as one string: where nginx has it, if that is one buffer,
- * else copied.  NGX_OK or NGX_ERROR.
- */
-ngx_int_t ngx_http_sgtm_commit_body(ngx_http_request_t *r, ngx_str_t *body);
-
 
 #endif /* _NGX_HTTP_SGTM_COMMIT_H_INCLUDED_ */

@@ -11,7 +11,7 @@
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_answer.h"
-#include "ngx_http_sgtm_commit.h"
+#include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_handler.h"
 #include "ngx_http_sgtm_headers.h"
@@ -29,11 +29,6 @@ static ngx_int_t ngx_http_sgtm_start(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static void ngx_http_sgtm_run(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_read_body(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx);
-#if (NGX_HTTP_V2)
-static void ngx_http_sgtm_read_handler(ngx_http_request_t *r);
-#endif
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -46,15 +41,8 @@ static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
 static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason, ngx_int_t status);
 static ngx_int_t ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx);
-static ngx_uint_t ngx_http_sgtm_too_large(ngx_http_sgtm_ctx_t *ctx,
-    off_t size);
-static ngx_int_t ngx_http_sgtm_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
 static void ngx_http_sgtm_end(void *data);
 static void ngx_http_sgtm_cleanup(void *data);
-
-
-static ngx_http_request_body_filter_pt  ngx_http_next_request_body_filter;
 
 
 ngx_int_t
@@ -86,8 +74,7 @@ ngx_http_sgtm_handler_init(ngx_conf_t *cf)
 
     *h = ngx_http_sgtm_precontent_handler;
 
-    ngx_http_next_request_body_filter = ngx_http_top_request_body_filter;
-    ngx_http_top_request_body_filter = ngx_http_sgtm_body_filter;
+    ngx_http_sgtm_body_init();
 
     return NGX_OK;
 }
@@ -251,7 +238,7 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             || (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
                 && r->headers_in.content_length_n > 0)))
     {
-        return ngx_http_sgtm_read_body(r, ctx);
+        return ngx_http_sgtm_body_read(r, ctx, ngx_http_sgtm_body_handler);
     }
 
     ngx_http_sgtm_run(r, ctx);
@@ -279,7 +266,7 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     } else if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT) {
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
 
-    } else if (ngx_http_sgtm_commit_body(r, &body) != NGX_OK) {
+    } else if (ngx_http_sgtm_body_text(r, &body) != NGX_OK) {
         ctx->status = ngx_http_sgtm_fail(ctx);
 
     } else {
@@ -297,62 +284,6 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     ctx->gate_time += ngx_http_sgtm_now() - now;
 }
-
-
-static ngx_int_t
-ngx_http_sgtm_read_body(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    ctx->status = NGX_DONE;
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_sgtm_body_handler);
-
-    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        ngx_http_sgtm_refused(ctx, rc);
-        return rc;
-    }
-
-#if (NGX_HTTP_V2)
-
-    if (rc == NGX_AGAIN && r->stream) {
-        ctx->read_event_handler = r->read_event_handler;
-        r->read_event_handler = ngx_http_sgtm_read_handler;
-    }
-
-#endif
-
-    ngx_http_finalize_request(r, NGX_DONE);
-
-    return NGX_DONE;
-}
-
-
-#if (NGX_HTTP_V2)
-
-/*
- * Over HTTP/2 a body that has arrived whole waits for one more event, and is
- * thrown away if the client closes or resets in between.  A browser that sends
- * a hit and leaves does just that, so the error is put off until the body is
- * where the gate has it.
- */
-
-static void
-ngx_http_sgtm_read_handler(ngx_http_request_t *r)
-{
-    ngx_http_sgtm_ctx_t  *ctx;
-
-    ctx = ngx_http_sgtm_get_ctx(r);
-
-    if (r->connection->error && r->request_body->rest == 0) {
-        ctx->closed = 1;
-        r->connection->error = 0;
-    }
-
-    ctx->read_event_handler(r);
-}
-
-#endif
 
 
 static void
@@ -511,7 +442,7 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_NOT_ALLOWED);
     }
 
-    if (ngx_http_sgtm_too_large(ctx, r->headers_in.content_length_n)) {
+    if (ngx_http_sgtm_body_too_large(ctx, r->headers_in.content_length_n)) {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_TOO_LARGE,
                                     NGX_HTTP_REQUEST_ENTITY_TOO_LARGE);
     }
@@ -557,43 +488,6 @@ ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
     ctx->reason = reason;
 
     return status;
-}
-
-
-static ngx_uint_t
-ngx_http_sgtm_too_large(ngx_http_sgtm_ctx_t *ctx, off_t size)
-{
-    off_t  max;
-
-    max = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
-          ? ctx->conf->max_preview : (off_t) ctx->conf->max_body;
-
-    return max && size > max;
-}
-
-
-/*
- * Bodies that do not tell their length are judged while they are read, in
- * place of nginx's client_max_body_size, which would log the whole query.
- */
-
-static ngx_int_t
-ngx_http_sgtm_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
-{
-    off_t                 size;
-    ngx_http_sgtm_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
-
-    /* counted so far in the one for HTTP/2, in the other for chunks */
-
-    size = ngx_max(r->request_body->received, r->headers_in.content_length_n);
-
-    if (ctx && r == r->main && ngx_http_sgtm_too_large(ctx, size)) {
-        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-
-    return ngx_http_next_request_body_filter(r, in);
 }
 
 
