@@ -352,7 +352,9 @@ static ngx_int_t
 ngx_http_sgtm_variable_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *value)
 {
-    *value = ctx->tenant->node.str;
+    if (ctx->tenant) {
+        *value = ctx->tenant->node.str;
+    }
 
     return NGX_OK;
 }

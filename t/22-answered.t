@@ -59,6 +59,7 @@ my $t = SGTM::Test->start(<<"EOC");
 
         location /closed/ { $gateway sgtm_tenant closed; return 444; }
         location /moved/  { $gateway sgtm_tenant moved; return 301 /a; }
+        location /set/    { $gateway sgtm_tenant \$who; set \$who client; }
         location /out/    { $gateway sgtm_tenant out; rewrite ^ /page last; }
 
         location /all/ {
@@ -67,7 +68,7 @@ my $t = SGTM::Test->start(<<"EOC");
             rewrite      ^ /g/collect break;
         }
 
-        location /client/ { $gateway }
+        location /client/ { $gateway sgtm_tenant client; }
         location /off/    { $gateway sgtm_fallback off; }
         location /404/    { $gateway error_page 404 = \@page; }
 
@@ -95,6 +96,11 @@ my ($res, $line) = ask("/out/g/collect?$hit");
 is $res->{body}, 'page', 'a rewrite may lead out of the gateway';
 is_deeply [ grep { $_ } values %{ hits('out') } ], [],
           'which is no hit of it then';
+
+($res, $line) = ask("/set/g/collect?$hit");
+
+is hits('client')->{forwarded}, 1, 'a tenant that a "set" names';
+unlike $t->error_log, qr/uninitialized/, 'is not asked for before';
 
 ($res, $line) = ask("/all/g/collect?$hit&do=503");
 

@@ -32,7 +32,7 @@ static void ngx_http_sgtm_run(ngx_http_request_t *r,
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_enter(ngx_http_request_t *r,
+static void ngx_http_sgtm_enter(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -133,23 +133,22 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
 
     now = ngx_http_sgtm_now();
 
-    /* "if" and "rewrite" may have chosen another configuration or URI */
-
-    if (ctx) {
-        if (ngx_http_sgtm_enter(r, ctx, conf) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-    } else {
+    if (ctx == NULL) {
         ctx = ngx_http_sgtm_create_ctx(r, conf);
         if (ctx == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+
+    } else if (ctx->conf != conf || !r->valid_unparsed_uri) {
+        /* an "if", a "rewrite" or a "set $args" has chosen anew */
+        ngx_http_sgtm_enter(r, ctx, conf);
     }
 
     ctx->entered = 1;
 
-    if (ngx_http_sgtm_headers_scan(r, ctx) != NGX_OK) {
+    if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK
+        || ngx_http_sgtm_headers_scan(r, ctx) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -377,24 +376,24 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 
     ngx_http_sgtm_log_init(r);
 
-    return (ngx_http_sgtm_enter(r, ctx, conf) == NGX_OK) ? ctx : NULL;
+    ngx_http_sgtm_enter(r, ctx, conf);
+
+    return ctx;
 }
 
 
-static ngx_int_t
+/* a tenant from variables waits: the rewrite phase may still set them */
+
+static void
 ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_loc_conf_t *conf)
 {
     ctx->conf = conf;
     ctx->tenant = conf->fixed_tenant;
 
-    if (ngx_http_sgtm_set_tenant(r, ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    ngx_str_null(&ctx->decoded);
 
     ngx_http_sgtm_route(r, ctx);
-
-    return NGX_OK;
 }
 
 
@@ -514,10 +513,6 @@ ngx_http_sgtm_end(void *data)
 
     r = ctx->request;
 
-    if (ctx->tenant == NULL) {
-        return;
-    }
-
     /* a "rewrite ... last" that led out of the gateway: it is another's now */
 
     conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
@@ -525,6 +520,9 @@ ngx_http_sgtm_end(void *data)
     if (!ctx->entered && !conf->enable && !r->error_page) {
         return;
     }
+
+    /* without memory it is "_other" */
+    (void) ngx_http_sgtm_set_tenant(r, ctx);
 
     if (r->upstream && ctx->upstream_status == 0) {
         ngx_http_sgtm_setcookie_forget(r);

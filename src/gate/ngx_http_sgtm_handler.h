@@ -23,7 +23,7 @@ ngx_int_t ngx_http_sgtm_handler_init(ngx_conf_t *cf);
 ngx_http_sgtm_ctx_t *ngx_http_sgtm_get_ctx(ngx_http_request_t *r);
 
 /*
- * A new context of a main request, with its tenant and route: also for one
+ * A new context of a main request, with its route: also for one
  * that nginx answers before the gate has begun.  NULL: no memory.
  */
 ngx_http_sgtm_ctx_t *ngx_http_sgtm_create_ctx(ngx_http_request_t *r,
