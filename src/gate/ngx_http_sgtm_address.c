@@ -137,13 +137,6 @@ ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy)
 }
 
 
-static void
-ngx_http_sgtm_address_cleanup(void *data)
-{
-    ngx_http_sgtm_address_restore(data);
-}
-
-
 ngx_uint_t
 ngx_http_sgtm_address_masked(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     u_char *text)
@@ -168,19 +161,15 @@ ngx_http_sgtm_address_masked(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 }
 
 
-void
-ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx)
+static void
+ngx_http_sgtm_address_cleanup(void *data)
 {
-    ngx_connection_t  *c;
+    ngx_http_sgtm_ctx_t *ctx = data;
 
-    if (!ctx->masked) {
-        return;
-    }
+    ngx_connection_t  *c;
 
     c = ctx->request->connection;
 
     c->sockaddr = ctx->sockaddr;
     c->addr_text = ctx->addr_text;
-
-    ctx->masked = 0;
 }

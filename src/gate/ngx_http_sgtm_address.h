@@ -27,8 +27,8 @@ ngx_int_t ngx_http_sgtm_address_text(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 
 /*
- * Gives the connection the masked address for the rest of the request, so
- * that nginx logs no other.  NGX_OK or NGX_ERROR.
+ * Gives the connection the masked address until the request has been logged,
+ * so that nginx logs no other.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_sgtm_address_hide(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -39,9 +39,6 @@ ngx_int_t ngx_http_sgtm_address_hide(ngx_http_request_t *r,
  */
 ngx_uint_t ngx_http_sgtm_address_masked(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, u_char *text);
-
-/* gives it back, if it was hidden: a cleanup of the request's pool does too */
-void ngx_http_sgtm_address_restore(ngx_http_sgtm_ctx_t *ctx);
 
 
 #endif /* _NGX_HTTP_SGTM_ADDRESS_H_INCLUDED_ */

@@ -185,17 +185,10 @@ ngx_http_sgtm_log_args(ngx_http_request_t *r, ngx_str_t *args)
 
 
 void
-ngx_http_sgtm_log_cut(ngx_http_request_t *r)
+ngx_http_sgtm_log_strip(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     r->request_line.len = ngx_http_sgtm_log_path(&r->request_line);
     r->unparsed_uri.len = ngx_http_sgtm_log_path(&r->unparsed_uri);
-}
-
-
-void
-ngx_http_sgtm_log_strip(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
-{
-    ngx_http_sgtm_log_cut(r);
 
     r->args.len = 0;
 

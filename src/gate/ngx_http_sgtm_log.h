@@ -29,9 +29,6 @@ u_char *ngx_http_sgtm_log_alloc(ngx_http_request_t *r, size_t len);
  */
 void ngx_http_sgtm_log_args(ngx_http_request_t *r, ngx_str_t *args);
 
-/* leaves the path alone in the request line and the URI; allocates nothing */
-void ngx_http_sgtm_log_cut(ngx_http_request_t *r);
-
 /*
  * Leaves the path alone of a request that was refused or denied: no query, no
  * referrer, cookie or other header but those that nginx knows itself
