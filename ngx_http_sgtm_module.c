@@ -295,6 +295,8 @@ ngx_http_sgtm_create_main_conf(ngx_conf_t *cf)
                     ngx_str_rbtree_insert_value);
     ngx_rbtree_init(&smcf->scripts, &smcf->scripts_sentinel,
                     ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&smcf->targets, &smcf->targets_sentinel,
+                    ngx_str_rbtree_insert_value);
 
     if (ngx_array_init(&smcf->tables, cf->pool, 4,
                        sizeof(ngx_http_sgtm_tables_t *))

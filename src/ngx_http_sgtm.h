@@ -34,6 +34,10 @@
 
 #define NGX_HTTP_SGTM_FALLBACK_OFF       0
 #define NGX_HTTP_SGTM_FALLBACK_CLIENT    1
+#define NGX_HTTP_SGTM_FALLBACK_QUEUE     2
+
+#define NGX_HTTP_SGTM_DELIVERY_DIRECT    0
+#define NGX_HTTP_SGTM_DELIVERY_QUEUED    1
 
 #define NGX_HTTP_SGTM_CONSENT_OFF        0
 #define NGX_HTTP_SGTM_CONSENT_BASIC      1
@@ -62,8 +66,20 @@ typedef enum {
     NGX_HTTP_SGTM_ROUTE_PREVIEW,
     NGX_HTTP_SGTM_ROUTE_HEALTH,
     NGX_HTTP_SGTM_ROUTE_CORS,
+    NGX_HTTP_SGTM_ROUTE_MP,            /* Measurement Protocol */
+    NGX_HTTP_SGTM_ROUTE_MP_DEBUG,      /* its validation */
+    NGX_HTTP_SGTM_ROUTE_WEBHOOK,       /* an order of a shop */
     NGX_HTTP_SGTM_ROUTE_N
 } ngx_http_sgtm_route_e;
+
+
+/* whether a request of this route carries events and has a disposition */
+
+#define ngx_http_sgtm_route_is_hit(route)                                     \
+    ((route) == NGX_HTTP_SGTM_ROUTE_HIT                                       \
+     || (route) == NGX_HTTP_SGTM_ROUTE_OPAQUE                                 \
+     || (route) == NGX_HTTP_SGTM_ROUTE_MP                                     \
+     || (route) == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
 
 
 /* what became of a hit */
@@ -99,12 +115,24 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_ABORTED,
     NGX_HTTP_SGTM_REASON_INTERNAL,
     NGX_HTTP_SGTM_REASON_SERVER,
+    NGX_HTTP_SGTM_REASON_QUEUED,       /* by sgtm_delivery */
+    NGX_HTTP_SGTM_REASON_SPOOL,        /* it could not be kept */
+    NGX_HTTP_SGTM_REASON_RATE,         /* over the tenant's limit */
+    NGX_HTTP_SGTM_REASON_DUPLICATE,
+    NGX_HTTP_SGTM_REASON_JSON,
+    NGX_HTTP_SGTM_REASON_API_SECRET,
+    NGX_HTTP_SGTM_REASON_SIGNATURE,
+    NGX_HTTP_SGTM_REASON_STALE,
+    NGX_HTTP_SGTM_REASON_TOPIC,        /* a webhook of no use here */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
 
 typedef struct ngx_http_sgtm_counters_s  ngx_http_sgtm_counters_t;
 typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
+typedef struct ngx_http_sgtm_spool_s     ngx_http_sgtm_spool_t;
+typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
+typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
 
 
 /* a tenant that the configuration names */
@@ -130,6 +158,10 @@ typedef struct {
 
     ngx_rbtree_t               scripts;    /* ngx_http_sgtm_script_t */
     ngx_rbtree_node_t          scripts_sentinel;
+
+    ngx_http_sgtm_spool_t     *spool;      /* NULL: there is none */
+    ngx_rbtree_t               targets;    /* of ngx_http_sgtm_target_t */
+    ngx_rbtree_node_t          targets_sentinel;
 
     unsigned                   gateways:1;
     unsigned                   warned:1;   /* of tier enterprise, no spool */
@@ -202,6 +234,9 @@ typedef struct {
     ngx_array_t               *tag_ids;        /* of ngx_str_t */
     ngx_uint_t                 tier;
     ngx_uint_t                 fallback;
+    ngx_uint_t                 delivery;
+    ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
+    ngx_str_t                  api_secret;     /* the file's content */
     ngx_uint_t                 consent_mode;
     ngx_array_t               *consent_sources;
     ngx_flag_t                 consent_gpc;
@@ -229,6 +264,7 @@ typedef struct {
     sgtm_ids_t                 hit_ids;        /* may send hits */
     sgtm_ids_t                 script_ids;     /* may be served */
     ngx_http_sgtm_script_t    *script;
+    ngx_http_sgtm_target_t    *target;         /* NULL: nothing is queued */
 } ngx_http_sgtm_loc_conf_t;
 
 
@@ -260,6 +296,7 @@ typedef struct {
     ngx_uint_t                 upstream_status;
     ngx_uint_t                 headers;    /* how many the list lets pass */
     uint64_t                   gate_time;  /* nanoseconds */
+    uint64_t                   client;     /* of a hit that may be queued */
 
     u_char                     actions[NGX_HTTP_SGTM_ACTIONS];
                                            /* of the first headers, by order */

@@ -191,9 +191,7 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
 
     ctx->failed = 1;
 
-    if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
-        && ctx->route != NGX_HTTP_SGTM_ROUTE_OPAQUE)
-    {
+    if (!ngx_http_sgtm_route_is_hit(ctx->route)) {
         return ngx_http_sgtm_answer_text(r, ctx, status,
                                          ngx_http_sgtm_failure(ctx));
     }

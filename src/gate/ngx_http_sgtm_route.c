@@ -99,7 +99,10 @@ static ngx_http_sgtm_methods_t  ngx_http_sgtm_methods[] = {
     { NGX_HTTP_SGTM_ANY|NGX_HTTP_OPTIONS,
       ngx_string("GET, HEAD, POST, OPTIONS") },
     { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
-    { NGX_HTTP_OPTIONS, ngx_string("GET, HEAD, POST, OPTIONS") }
+    { NGX_HTTP_OPTIONS, ngx_string("GET, HEAD, POST, OPTIONS") },
+    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
+    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
+    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") }
 };
 
 

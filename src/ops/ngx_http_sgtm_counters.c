@@ -24,7 +24,10 @@ ngx_str_t  ngx_http_sgtm_route_labels[] = {
     ngx_string("user_data"),
     ngx_string("preview"),
     ngx_string("health"),
-    ngx_string("cors")
+    ngx_string("cors"),
+    ngx_string("mp"),
+    ngx_string("mp_debug"),
+    ngx_string("webhook")
 };
 
 
@@ -81,7 +84,25 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("internal"), sgtm_string("gateway"),
       sgtm_string("failed") },
     { sgtm_string("server"), sgtm_string("server"),
-      sgtm_string("refused by its configuration") }
+      sgtm_string("refused by its configuration") },
+    { sgtm_string("delivery_queued"), sgtm_string("hit"),
+      sgtm_string("kept to be delivered") },
+    { sgtm_string("spool"), sgtm_string("gateway"),
+      sgtm_string("can't keep the hit now") },
+    { sgtm_string("rate_limit"), sgtm_string("rate"),
+      sgtm_string("over the limit") },
+    { sgtm_string("duplicate"), sgtm_string("event"),
+      sgtm_string("seen before") },
+    { sgtm_string("json"), sgtm_string(""),
+      sgtm_string("not as the Measurement Protocol has it") },
+    { sgtm_string("api_secret"), sgtm_string("api_secret"),
+      sgtm_string("not known here") },
+    { sgtm_string("signature"), sgtm_string("signature"),
+      sgtm_string("wrong") },
+    { sgtm_string("stale"), sgtm_string("signature"),
+      sgtm_string("too old") },
+    { sgtm_string("topic"), sgtm_string("topic"),
+      sgtm_string("of no use here") }
 };
 
 
@@ -250,9 +271,7 @@ ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx)
         (void) ngx_atomic_fetch_add(&cn->upstream[result], 1);
     }
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
-    {
+    if (ngx_http_sgtm_route_is_hit(ctx->route)) {
         ngx_http_sgtm_count_hit(ctx, cn);
 
     } else if (ctx->disposition == NGX_HTTP_SGTM_REFUSED

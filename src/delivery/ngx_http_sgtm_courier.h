@@ -1,0 +1,61 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The courier: empties the spool through the named locations of the servers
+ * that the hits came in by.  One worker at a time does it, for all.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_COURIER_H_INCLUDED_
+#define _NGX_HTTP_SGTM_COURIER_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/* an sgtm_courier directive */
+
+struct ngx_http_sgtm_courier_s {
+    ngx_str_t                  location;       /* "@name" */
+    ngx_uint_t                 attempts;
+    ngx_msec_t                 backoff;
+    ngx_uint_t                 concurrency;
+    ngx_uint_t                 rate;           /* hits a second, at most */
+};
+
+
+/* a server and the location that hits of it are sent through */
+
+struct ngx_http_sgtm_target_s {
+    ngx_str_node_t             node;   /* node.str: "shop.example@name" */
+    ngx_http_core_srv_conf_t  *server;
+    ngx_http_sgtm_courier_t   *courier;
+    ngx_str_t                  api_secret;     /* or empty */
+    ngx_uint_t                 log;    /* the location has a log of its own */
+};
+
+
+/* the directive sgtm_courier */
+char *ngx_http_sgtm_conf_courier(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * The target of a gateway that has a courier, made when it is new; NULL without
+ * memory.  For the merge.
+ */
+ngx_http_sgtm_target_t *ngx_http_sgtm_courier_target(ngx_conf_t *cf,
+    ngx_http_sgtm_loc_conf_t *conf);
+
+/*
+ * Once all is merged: whether the targets' locations are there.  NGX_OK, or
+ * NGX_ERROR, logged.
+ */
+ngx_int_t ngx_http_sgtm_courier_init(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf);
+
+/* for a worker: NGX_OK, also where there is no spool, or NGX_ERROR */
+ngx_int_t ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle);
+
+
+#endif /* _NGX_HTTP_SGTM_COURIER_H_INCLUDED_ */

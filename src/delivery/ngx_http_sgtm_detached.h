@@ -1,0 +1,55 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * A request without a client: it runs through a named location of a server,
+ * whose proxy_pass sends it, with that location's upstream, timeouts and log.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_DETACHED_H_INCLUDED_
+#define _NGX_HTTP_SGTM_DETACHED_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+typedef struct ngx_http_sgtm_detached_s  ngx_http_sgtm_detached_t;
+
+struct ngx_http_sgtm_detached_s {
+
+    /* filled by the caller, whose bytes stay until the handler is called */
+
+    ngx_http_core_srv_conf_t  *server;
+    ngx_str_t                  location;   /* "@name" */
+    ngx_str_t                  tenant;
+    ngx_str_t                  method;     /* "GET", "POST" */
+    ngx_str_t                  uri;        /* "/g/collect" */
+    ngx_str_t                  args;
+    ngx_str_t                  headers;    /* "Name: value\r\n" each */
+    ngx_str_t                  body;
+    unsigned                   log:1;      /* the location has its own log */
+
+    void                     (*handler)(ngx_http_sgtm_detached_t *d);
+    void                      *data;
+
+    /* the outcome */
+
+    ngx_uint_t                 status;     /* of the answer's header; 0: none
+                                              came (refused, reset, timeout) */
+    time_t                     retry_after;    /* seconds, or -1 */
+};
+
+
+/*
+ * Sends a request; the handler is called once, on the event loop, never from
+ * within this function.  NGX_OK; NGX_DECLINED: no connection is free now;
+ * NGX_ERROR: no memory.  Without NGX_OK the handler is not called.
+ */
+ngx_int_t ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d);
+
+/* the tenant of a request that was sent so, or NULL: it is a client's */
+ngx_str_t *ngx_http_sgtm_detached_tenant(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_SGTM_DETACHED_H_INCLUDED_ */

@@ -1,0 +1,95 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The durable queue as a worker has it: what is to be kept goes to a thread in
+ * groups, and the event loop hears of the commit.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_SPOOL_H_INCLUDED_
+#define _NGX_HTTP_SGTM_SPOOL_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+#include "sgtm_store.h"
+
+
+/* counters of all workers, in the zone; kept over a reload */
+
+typedef struct {
+    ngx_atomic_t     waiting;          /* hits in the file */
+    ngx_atomic_t     dead;             /* dead letters in it */
+    ngx_atomic_t     size;             /* bytes */
+    ngx_atomic_t     oldest;           /* time of the first, ms, or 0 */
+    ngx_atomic_t     dead_oldest;
+
+    ngx_atomic_t     kept;             /* since the zone was made */
+    ngx_atomic_t     refused;          /* that could not be kept */
+    ngx_atomic_t     delivered;
+    ngx_atomic_t     retried;
+    ngx_atomic_t     died;
+
+    ngx_atomic_t     puts;             /* goes up with every commit */
+} ngx_http_sgtm_spool_stat_t;
+
+
+/*
+ * A hit to be kept: one block of ngx_alloc(), strings included, that the spool
+ * frees after the handler.
+ */
+
+typedef struct ngx_http_sgtm_put_s  ngx_http_sgtm_put_t;
+
+struct ngx_http_sgtm_put_s {
+    sgtm_record_t              record;     /* record.next is the spool's */
+    size_t                     size;       /* of the block */
+    ngx_int_t                  rc;         /* NGX_OK: it is kept */
+
+    /* called once, on the event loop; may be cleared before */
+    void                     (*handler)(ngx_http_sgtm_put_t *put);
+    void                      *data;
+};
+
+
+/*
+ * Anything else that has to be done with the file: run() in the thread, done()
+ * on the event loop afterwards.  Jobs run in the order they were posted, after
+ * the hits that were put before.  The owner keeps the job until done().
+ */
+
+typedef struct ngx_http_sgtm_job_s  ngx_http_sgtm_job_t;
+
+struct ngx_http_sgtm_job_s {
+    ngx_http_sgtm_job_t       *next;
+    void                     (*run)(sgtm_store_t *store,
+                                    ngx_http_sgtm_job_t *job);
+    void                     (*done)(ngx_http_sgtm_job_t *job);
+    int                        rc;         /* sgtm_store_rc_e; the spool logs
+                                              what failed */
+    void                      *data;
+};
+
+
+/* the directive sgtm_spool */
+char *ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* for a worker: NGX_OK, also where there is no spool, or NGX_ERROR */
+ngx_int_t ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle);
+
+/*
+ * Puts a hit into the spool.  NGX_OK: the handler will be called; NGX_DECLINED:
+ * there is no room or no spool now, the block is the caller's still.
+ */
+ngx_int_t ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put);
+
+/* NGX_OK: done() will be called; NGX_DECLINED: there is no spool */
+ngx_int_t ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job);
+
+/* the counters of the zone */
+ngx_http_sgtm_spool_stat_t *ngx_http_sgtm_spool_stat(
+    ngx_http_sgtm_main_conf_t *smcf);
+
+
+#endif /* _NGX_HTTP_SGTM_SPOOL_H_INCLUDED_ */

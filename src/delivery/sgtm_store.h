@@ -1,0 +1,240 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The spool's file: an SQLite database "spool.db" in WAL mode, in a directory
+ * of its own.  Plain C11 without nginx, so that tools/sgtm-spool is the same
+ * code.  Every function may wait for the disk or for another process: none is
+ * called on an event loop.
+ *
+ * A store is used by one thread at a time.  Any number of processes may have
+ * the same directory open.
+ */
+
+
+#ifndef _SGTM_STORE_H_INCLUDED_
+#define _SGTM_STORE_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../hit/sgtm_hit.h"
+
+
+#define SGTM_STORE_FILE  "spool.db"
+
+
+typedef enum {
+    SGTM_STORE_SYNC_INTERVAL = 0,  /* sgtm_store_sync() is called for it */
+    SGTM_STORE_SYNC_ALWAYS,        /* a commit is on the disk */
+    SGTM_STORE_SYNC_OFF
+} sgtm_store_sync_e;
+
+
+/* what a call returns */
+
+typedef enum {
+    SGTM_STORE_OK = 0,
+    SGTM_STORE_FULL,               /* max_size, or no space on the disk */
+    SGTM_STORE_READONLY,
+    SGTM_STORE_LOST,               /* another process is the courier now */
+    SGTM_STORE_DAMAGED,            /* set aside: the next call begins a new
+                                      file */
+    SGTM_STORE_FAILED
+} sgtm_store_rc_e;
+
+
+/*
+ * A hit as it will be sent.  Strings belong to whoever made the record; those
+ * of sgtm_store_take() and sgtm_store_next() lie in the same block of malloc()
+ * as the record, which free() releases.
+ */
+
+typedef struct sgtm_record_s  sgtm_record_t;
+
+struct sgtm_record_s {
+    sgtm_record_t  *next;
+
+    int64_t         id;            /* given by the store; ascending by target */
+    int64_t         time;          /* of the event, ms since the epoch */
+    int64_t         due;           /* ms since the epoch; 0: fresh */
+    uint64_t        client;        /* hits of one client are sent in order;
+                                      0: of none */
+    unsigned        attempts;      /* that failed */
+    unsigned        events;
+
+    sgtm_str_t      target;        /* server and courier: "shop.example@tag" */
+    sgtm_str_t      tenant;
+    sgtm_str_t      error;         /* of the last attempt, or empty */
+
+    sgtm_str_t      method;
+    sgtm_str_t      uri;           /* below the prefix: "/g/collect" */
+    sgtm_str_t      args;
+    sgtm_str_t      headers;       /* "Name: value\r\n" each */
+    sgtm_str_t      body;
+};
+
+
+/* what became of a hit that was taken */
+
+typedef enum {
+    SGTM_OUTCOME_DELIVERED = 0,    /* gone from the file */
+    SGTM_OUTCOME_RETRY,            /* one attempt more, error; again at due */
+    SGTM_OUTCOME_RELEASE,          /* not sent after all: again at due (0: as
+                                      fresh as it was taken) */
+    SGTM_OUTCOME_DEAD              /* a dead letter, error says why */
+} sgtm_outcome_e;
+
+
+typedef struct sgtm_outcome_s  sgtm_outcome_t;
+
+struct sgtm_outcome_s {
+    sgtm_outcome_t  *next;
+    int64_t          id;
+    int64_t          due;          /* ms since the epoch */
+    unsigned         kind;         /* sgtm_outcome_e */
+    unsigned         attempt:1;    /* DEAD: this attempt counts as one */
+    sgtm_str_t       error;
+};
+
+
+typedef struct {
+    sgtm_store_sync_e  sync;
+    int64_t            max_size;   /* bytes of the database */
+} sgtm_store_conf_t;
+
+
+/* what waits in the file; oldest: ms since the epoch, 0 when there is none */
+
+typedef struct {
+    int64_t  hits;
+    int64_t  events;
+    int64_t  oldest;
+    int64_t  dead;
+    int64_t  dead_oldest;
+    int64_t  size;                 /* bytes, the log of changes included */
+} sgtm_store_counts_t;
+
+
+typedef struct sgtm_store_s  sgtm_store_t;
+
+
+/*
+ * A store for this directory, which must exist; NULL: no memory.  The file is
+ * opened, made or recovered by the first call that needs it, and again
+ * when it was replaced.
+ */
+sgtm_store_t *sgtm_store_create(const char *dir,
+    const sgtm_store_conf_t *conf);
+
+/* closes the file; the log of changes stays if others have it open */
+void sgtm_store_destroy(sgtm_store_t *store);
+
+/*
+ * Why the last call failed: one line, without anything of a visitor, valid
+ * until the next call.
+ */
+const char *sgtm_store_error(sgtm_store_t *store);
+
+/*
+ * Keeps a list of records, all or none, in one transaction; their ids are set.
+ * The order of a target's records is that of the list.  SGTM_STORE_OK: they
+ * are where "sync" says.  FULL, READONLY, DAMAGED, FAILED: none is kept.
+ */
+int sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list);
+
+/* brings to the disk what all processes have committed so far */
+int sgtm_store_sync(sgtm_store_t *store);
+
+/*
+ * Becomes, or stays, the one courier of this file until a time (ms since the
+ * epoch).  LOST: another one's time has not come yet.  A new courier finds
+ * what the earlier one had taken ready to be taken again; fresh is set to
+ * whether it is new.  instance: random, of the process.
+ */
+int sgtm_store_lease(sgtm_store_t *store, int64_t instance, int64_t now,
+    int64_t until, int *fresh);
+
+/* lets go of the lease, so that another courier need not wait for its end */
+int sgtm_store_release(sgtm_store_t *store, int64_t instance);
+
+/*
+ * The numbers of the targets in the file that have hits, at most n of them;
+ * count is set.  The name is copied to a buffer of the caller's, ended by 0.
+ */
+typedef struct {
+    int64_t  number;
+    char     name[512];
+} sgtm_target_t;
+
+int sgtm_store_targets(sgtm_store_t *store, sgtm_target_t *targets, size_t n,
+    size_t *count);
+
+/*
+ * Takes at most limit hits of a target, not over size bytes together (but for
+ * a first one): those that are due at now, by due, then fresh ones with an id
+ * over after, by id (0: from the first on).  A hit that has an earlier one of
+ * the same client waiting is not taken: it becomes due right after that.
+ * Those that were due are marked as taken until their outcome is settled or
+ * another courier begins; of the fresh ones the caller remembers the highest
+ * id.  The list's records are each a block of malloc().
+ *
+ * again is set to when the next waiting hit is due (ms since the epoch, 0: none
+ * waits).  LOST: the lease is another's, nothing is taken.
+ */
+typedef struct {
+    int64_t         instance;
+    int64_t         target;
+    int64_t         after;
+    int64_t         now;
+    size_t          limit;
+    size_t          size;
+
+    sgtm_record_t  *list;
+    int64_t         again;
+} sgtm_take_t;
+
+int sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take);
+
+/*
+ * Settles a list of outcomes in one transaction.  What was delivered leaves no
+ * bytes in the file.  A hit that is no longer there is no error.  LOST: the
+ * lease is another's, which will send them again.
+ */
+int sgtm_store_settle(sgtm_store_t *store, int64_t instance,
+    sgtm_outcome_t *list);
+
+/* counts what waits; reads the whole file, which may take its time */
+int sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts);
+
+
+/* for the tools and the admin: they need no lease and work beside a courier */
+
+typedef enum {
+    SGTM_STORE_WAITING = 0,
+    SGTM_STORE_DEAD
+} sgtm_store_list_e;
+
+/*
+ * The first record with an id over after, of one list; *record is NULL when
+ * there is none; free() releases it.  died (may be NULL): when it became a
+ * dead letter.
+ */
+int sgtm_store_next(sgtm_store_t *store, unsigned list, int64_t after,
+    sgtm_record_t **record, int64_t *died);
+
+/*
+ * Makes dead letters wait again with no attempts: the one of this id, or with
+ * id 0 all up to a time of death (ms since the epoch, 0: all).  n is set.
+ */
+int sgtm_store_replay(sgtm_store_t *store, int64_t id, int64_t before,
+    int64_t *n);
+
+/* deletes records of a list, chosen in the same way (time of the event) */
+int sgtm_store_purge(sgtm_store_t *store, unsigned list, int64_t id,
+    int64_t before, int64_t *n);
+
+
+#endif /* _SGTM_STORE_H_INCLUDED_ */
