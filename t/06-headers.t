@@ -5,7 +5,7 @@
 # up, and exactly one true X-Forwarded-For, -Host and -Proto.  What it may do to
 # the browser: no file of nginx's, no cookie of another name or for another
 # domain, no Clear-Site-Data, no Strict-Transport-Security; but an event stream
-# and very large headers come through.  It guards against a tagging server that
+# and the very large headers of a debug session come through.  It guards against a tagging server that
 # was taken over or has a careless template, and against forged addresses.
 
 use FindBin;
@@ -56,6 +56,9 @@ my $tag = SGTM::Backend->start(sub {
     }
 
     return [200, ['X-Gtm-Debug' => 'x' x $value], 'big'] if $what eq 'one';
+
+    return [200, ['X-Gtm-Debug' => 'x' x 100_000], 'b' x $value]
+        if $what eq 'body';
 
     return [200, [map { ("X-Gtm-Debug-$_" => 'x' x 9990) } 1 .. $value], 'big'];
 });
@@ -109,6 +112,12 @@ $gateway
         location /debug/ {
             sgtm_debug        on;
 $gateway
+        }
+
+        # nginx's own buffers, of 4 or 8 kB
+        location /bare/ {
+            sgtm              on;
+            proxy_pass        http://tagging/;
         }
 
         location /internal/ {
@@ -561,25 +570,68 @@ subtest 'event stream' => sub {
     is $t->post($uri, 'en=b')->{body}, join('', @events), 'whole over HTTP/1.1';
 };
 
-# 100 kB, as debug sessions have them
+# 100 kB, as debug sessions have them; whatever the location says
 
-subtest 'large headers of an answer' => sub {
+my @previews = (['X-Gtm-Server-Preview' => 'a'], ['X-Gtm-Debug' => 1],
+                [Cookie => 'session=seCret; gtm_debug=x; a=b'],
+                [Cookie => 'gtm_auth=x']);
+my @debugged = ((map { my $path = $_; map { [$path, $_] } @previews } @paths),
+                ['gtm/debug?id=GTM-ABC1234', []], ['a/gtm/get_memo?x=1', []]);
+
+subtest 'large headers of an answer to a preview' => sub {
+    for my $way ('HTTP/1.1', 'HTTP/2') {
+        for (@debugged) {
+            my ($path, $headers) = @$_;
+
+            for my $location (qw(metrics bare)) {
+                my $uri = "/$location/$path";
+                my $name = "$way, $uri, @$headers";
+                my ($res) = ask($way, 'GET', "$uri&ep.answer=big:10", $headers);
+
+                is $res->{status}, 200, $name;
+                is $res->{body}, 'big', 'its body';
+                is scalar(grep { $_->[0] =~ /^x-gtm-debug-/i
+                                 && length $_->[1] == 9990 }
+                               @{ $res->{headers} }),
+                   10, 'its headers';
+
+                ($res) = ask($way, 'GET', "$uri&ep.answer=one:100000",
+                             $headers);
+
+                is length(header($res, 'X-Gtm-Debug') || ''), 100000,
+                   'one header alone';
+            }
+        }
+
+        for my $location (qw(metrics bare)) {
+            for my $size (1000, 100_000, 2_000_000) {
+                my ($res) = ask($way, 'GET',
+                    "/$location/gtm/debug?x=1&ep.answer=body:$size", []);
+
+                is length(header($res, 'X-Gtm-Debug') || ''), 100_000,
+                   "$way, $location: before a body";
+                is length $res->{body}, $size, "of $size bytes";
+            }
+        }
+    }
+};
+
+# the shipped lines have a buffer for what else there is
+
+subtest 'headers of an ordinary answer' => sub {
     for my $way ('HTTP/1.1', 'HTTP/2') {
         for my $path (@paths) {
-            my @preview = $path eq $hit ? ('X-Gtm-Server-Preview' => 'a') : ();
-            my ($res) = ask($way, 'GET', "/metrics/$path&ep.answer=big:10",
-                            \@preview);
+            my ($res) = ask($way, 'GET', "/metrics/$path&ep.answer=one:12000",
+                            []);
 
-            is $res->{status}, 200, "$way, $path";
-            is $res->{body}, 'big', 'its body';
-            is scalar(grep { $_->[0] =~ /^x-gtm-debug-/i
-                             && length $_->[1] == 9990 } @{ $res->{headers} }),
-               10, 'its headers';
+            is $res->{status}, 200, "$way, $path: 12 kB";
+            is length(header($res, 'X-Gtm-Debug') || ''), 12000, 'arrive';
+            is $res->{body}, 'big', 'with the body';
 
             ($res) = ask($way, 'GET', "/metrics/$path&ep.answer=one:100000",
                          []);
 
-            is length header($res, 'X-Gtm-Debug'), 100000, 'one header alone';
+            is $res->{status}, 502, "$way, $path: 100 kB are too many";
         }
     }
 };

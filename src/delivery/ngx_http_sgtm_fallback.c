@@ -12,12 +12,16 @@
 
 
 static ngx_int_t ngx_http_sgtm_fallback_pass(ngx_http_request_t *r);
+static void ngx_http_sgtm_fallback_buffers(ngx_http_upstream_conf_t *conf);
 
 
 /* no path of a tag */
 #define NGX_HTTP_SGTM_FALLBACK_NAME  "-sgtm-fallback"
 
 #define NGX_HTTP_SGTM_RETRY_AFTER    "10"
+
+/* the header of an answer within a debug session */
+#define NGX_HTTP_SGTM_PREVIEW_SIZE   (128 * 1024)
 
 
 /* 413 is nginx's own, for a body that grows too large while it is read */
@@ -125,9 +129,10 @@ ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r)
 
 
 /*
- * proxy_intercept_errors is the location's.  Its handler has left the upstream
- * with the location's configuration when it returns, and no answer can have
- * come yet: the request gets a copy.
+ * proxy_intercept_errors and the buffers are the location's.  Its handler has
+ * left the upstream with the location's configuration when it returns, and no
+ * answer can have come yet, nor has its buffer been allocated: the request gets
+ * a copy.
  */
 
 static ngx_int_t
@@ -135,8 +140,10 @@ ngx_http_sgtm_fallback_pass(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
     ngx_http_upstream_conf_t  *conf;
+    ngx_http_sgtm_ctx_t       *ctx;
     ngx_http_core_loc_conf_t  *clcf;
 
+    ctx = ngx_http_sgtm_get_ctx(r);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     rc = clcf->handler(r);
@@ -153,9 +160,38 @@ ngx_http_sgtm_fallback_pass(ngx_http_request_t *r)
     *conf = *r->upstream->conf;
     conf->intercept_errors = 0;
 
+    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+        ngx_http_sgtm_fallback_buffers(conf);
+    }
+
     r->upstream->conf = conf;
 
     return rc;
+}
+
+
+/* what of this follows from what is nginx's, when it merges a location */
+
+static void
+ngx_http_sgtm_fallback_buffers(ngx_http_upstream_conf_t *conf)
+{
+    size_t  size;
+
+    size = NGX_HTTP_SGTM_PREVIEW_SIZE;
+
+    conf->buffer_size = ngx_max(conf->buffer_size, size);
+
+    if ((size_t) (conf->bufs.num - 1) * conf->bufs.size < size) {
+        conf->bufs.num = 2;
+        conf->bufs.size = size;
+    }
+
+    conf->busy_buffers_size = ngx_max(conf->busy_buffers_size, size);
+    conf->temp_file_write_size = ngx_max(conf->temp_file_write_size, size);
+
+    if (conf->max_temp_file_size) {
+        conf->max_temp_file_size = ngx_max(conf->max_temp_file_size, size);
+    }
 }
 
 
