@@ -33,35 +33,40 @@ static ngx_int_t ngx_http_sgtm_answer_upstream(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_answer_out(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_sgtm_answer_is(ngx_str_t *key, ngx_str_t *name);
 static ngx_int_t ngx_http_sgtm_answer_cors(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_answer_debug(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 
+/* by length; names are of letters and "-" only */
+
 static ngx_http_sgtm_out_t  ngx_http_sgtm_outs[] = {
 
-    { ngx_string("set-cookie"), NGX_HTTP_SGTM_OUT_COOKIE },
-    { ngx_string("alt-svc"), NGX_HTTP_SGTM_OUT_NEVER },
-    { ngx_string("clear-site-data"), NGX_HTTP_SGTM_OUT_NEVER },
     { ngx_string("nel"), NGX_HTTP_SGTM_OUT_NEVER },
-    { ngx_string("report-to"), NGX_HTTP_SGTM_OUT_NEVER },
-    { ngx_string("reporting-endpoints"), NGX_HTTP_SGTM_OUT_NEVER },
-    { ngx_string("strict-transport-security"), NGX_HTTP_SGTM_OUT_NEVER },
-    { ngx_string("cache-control"), NGX_HTTP_SGTM_OUT_CACHE },
-    { ngx_string("expires"), NGX_HTTP_SGTM_OUT_CACHE },
     { ngx_string("pragma"), NGX_HTTP_SGTM_OUT_CACHE },
-    { ngx_string("access-control-allow-origin"), NGX_HTTP_SGTM_OUT_CORS },
-    { ngx_string("access-control-allow-credentials"), NGX_HTTP_SGTM_OUT_CORS },
-    { ngx_string("access-control-allow-methods"), NGX_HTTP_SGTM_OUT_CORS },
-    { ngx_string("access-control-allow-headers"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("alt-svc"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("expires"), NGX_HTTP_SGTM_OUT_CACHE },
+    { ngx_string("report-to"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("set-cookie"), NGX_HTTP_SGTM_OUT_COOKIE },
+    { ngx_string("cache-control"), NGX_HTTP_SGTM_OUT_CACHE },
+    { ngx_string("clear-site-data"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("reporting-endpoints"), NGX_HTTP_SGTM_OUT_NEVER },
     { ngx_string("access-control-max-age"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("strict-transport-security"), NGX_HTTP_SGTM_OUT_NEVER },
+    { ngx_string("access-control-allow-origin"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-headers"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-methods"), NGX_HTTP_SGTM_OUT_CORS },
+    { ngx_string("access-control-allow-credentials"), NGX_HTTP_SGTM_OUT_CORS },
 
     { ngx_null_string, 0 }
 };
 
 
-static uint64_t  ngx_http_sgtm_out_lengths;
+/* the first of each length, or NULL */
+
+static ngx_http_sgtm_out_t  *ngx_http_sgtm_out_lengths[64];
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
@@ -72,7 +77,9 @@ ngx_http_sgtm_answer_init(void)
     ngx_http_sgtm_out_t  *out;
 
     for (out = ngx_http_sgtm_outs; out->name.len; out++) {
-        ngx_http_sgtm_out_lengths |= (uint64_t) 1 << out->name.len;
+        if (ngx_http_sgtm_out_lengths[out->name.len] == NULL) {
+            ngx_http_sgtm_out_lengths[out->name.len] = out;
+        }
     }
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
@@ -307,23 +314,22 @@ ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     /* most names have a length that none of the list has */
 
-    if (h->key.len >= 64
-        || !(ngx_http_sgtm_out_lengths & ((uint64_t) 1 << h->key.len)))
-    {
+    if (h->key.len >= 64) {
         return NGX_OK;
     }
 
-    for (out = ngx_http_sgtm_outs; out->name.len; out++) {
-        if (out->name.len == h->key.len
-            && out->name.data[0] == (h->key.data[0] | 0x20)
-            && ngx_strncasecmp(out->name.data, h->key.data, h->key.len) == 0)
-        {
-            break;
+    out = ngx_http_sgtm_out_lengths[h->key.len];
+
+    if (out == NULL) {
+        return NGX_OK;
+    }
+
+    while (!ngx_http_sgtm_answer_is(&h->key, &out->name)) {
+        out++;
+
+        if (out->name.len != h->key.len) {
+            return NGX_OK;
         }
-    }
-
-    if (out->name.len == 0) {
-        return NGX_OK;
     }
 
     if (out->action == NGX_HTTP_SGTM_OUT_NEVER) {
@@ -353,6 +359,50 @@ ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         h->hash = 0;
         return NGX_OK;
     }
+}
+
+
+/*
+ * Whether a name of the same length is one of the list, in any case: the bit
+ * that makes a letter a small one is set in "-", too.
+ */
+
+static ngx_uint_t
+ngx_http_sgtm_answer_is(ngx_str_t *key, ngx_str_t *name)
+{
+    size_t    i, len;
+    uint64_t  a, b;
+
+    len = name->len;
+
+    if (len < sizeof(uint64_t)) {
+
+        for (i = 0; i < len; i++) {
+            if ((key->data[i] | 0x20) != name->data[i]) {
+                return 0;
+            }
+        }
+
+        return 1;
+    }
+
+    /* the last word overlaps the one before it */
+
+    for (i = 0; i < len; i += sizeof(uint64_t)) {
+
+        if (i > len - sizeof(uint64_t)) {
+            i = len - sizeof(uint64_t);
+        }
+
+        ngx_memcpy(&a, &key->data[i], sizeof(uint64_t));
+        ngx_memcpy(&b, &name->data[i], sizeof(uint64_t));
+
+        if ((a | 0x2020202020202020) != b) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

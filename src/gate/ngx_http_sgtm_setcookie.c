@@ -55,7 +55,7 @@ ngx_http_sgtm_setcookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     /* a browser takes the last Domain: each that does not fit leaves */
 
-    for (p = ngx_strlchr(p, last, ';'); p; p = ngx_strlchr(p, last, ';')) {
+    for (p = memchr(p, ';', last - p); p; p = memchr(p, ';', last - p)) {
 
         q = ngx_http_sgtm_setcookie_domain(p + 1, last, &domain);
 
@@ -152,7 +152,9 @@ ngx_http_sgtm_setcookie_domain(u_char *p, u_char *last, ngx_str_t *domain)
         p++;
     }
 
-    if (last - p < 6 || ngx_strncasecmp(p, (u_char *) "domain", 6) != 0) {
+    if (last - p < 6 || (*p | 0x20) != 'd'
+        || ngx_strncasecmp(p, (u_char *) "domain", 6) != 0)
+    {
         return NULL;
     }
 
