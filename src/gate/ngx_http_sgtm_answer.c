@@ -31,6 +31,8 @@ typedef struct {
 static ngx_int_t ngx_http_sgtm_answer_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_answer_upstream(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static void ngx_http_sgtm_answer_hit(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_answer_out(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_sgtm_answer_is(ngx_str_t *key, ngx_str_t *name);
@@ -296,13 +298,37 @@ ngx_http_sgtm_answer_upstream(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
         || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
     {
-        ngx_http_sgtm_decide(ctx);
-
-        /* events are streamed to the page's script as they come */
-        r->upstream->buffering = 0;
+        ngx_http_sgtm_answer_hit(r, ctx);
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_sgtm_answer_hit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    ngx_http_sgtm_decide(ctx);
+
+    u = r->upstream;
+
+    /* events are streamed to the page's script as they come */
+
+    u->buffering = 0;
+
+    /*
+     * most answers are a 204.  nginx looks for the body of one that another
+     * server sent, unless it is told that there is none
+     */
+
+    if (u->headers_in.status_n == NGX_HTTP_NO_CONTENT
+        && r->headers_out.status == NGX_HTTP_NO_CONTENT
+        && u->buffer.pos == u->buffer.last)
+    {
+        r->header_only = 1;
+    }
 }
 
 
