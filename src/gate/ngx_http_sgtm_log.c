@@ -117,15 +117,26 @@ ngx_http_sgtm_log_client(ngx_http_request_t *r, u_char *buf)
 static size_t
 ngx_http_sgtm_log_path(ngx_str_t *uri)
 {
-    size_t  i;
+    size_t   len;
+    u_char  *p;
 
-    for (i = 0; i < uri->len; i++) {
-        if (uri->data[i] == '?' || uri->data[i] == '#') {
-            break;
-        }
+    len = uri->len;
+
+    if (len == 0) {
+        return 0;
     }
 
-    return i;
+    p = memchr(uri->data, '?', len);
+    if (p) {
+        len = p - uri->data;
+    }
+
+    p = memchr(uri->data, '#', len);
+    if (p) {
+        len = p - uri->data;
+    }
+
+    return len;
 }
 
 
