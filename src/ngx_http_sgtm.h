@@ -206,6 +206,15 @@ typedef struct {
 } ngx_http_sgtm_origin_t;
 
 
+/* a name of the list of request headers; action 0: the slot is free */
+
+typedef struct {
+    uint32_t                   hash;       /* as nginx has it of the name */
+    uint32_t                   action;
+    ngx_str_t                  name;
+} ngx_http_sgtm_name_t;
+
+
 /*
  * What follows from sgtm_redact, sgtm_set_param, sgtm_remove_param,
  * sgtm_cookies and sgtm_pass_header: made once for all the locations that
@@ -221,7 +230,8 @@ typedef struct {
 
     sgtm_names_t               params;
     sgtm_names_t               cookie_names;
-    ngx_hash_t                 header_names;
+    ngx_http_sgtm_name_t      *header_names;   /* with header_mask + 1 slots */
+    ngx_uint_t                 header_mask;
     unsigned                   npa:1;      /* force npa=1 when denied */
 } ngx_http_sgtm_tables_t;
 

@@ -35,8 +35,8 @@ typedef struct {
 
 
 static ngx_http_sgtm_header_t *ngx_http_sgtm_header_known(ngx_str_t *name);
-static ngx_uint_t ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t,
-    ngx_table_elt_t *h);
+static void ngx_http_sgtm_headers_name(ngx_http_sgtm_tables_t *t,
+    ngx_str_t *name, ngx_uint_t action);
 static ngx_uint_t ngx_http_sgtm_preview_cookie(ngx_str_t *cookie);
 static ngx_int_t ngx_http_sgtm_headers_copy(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_list_part_t *part);
@@ -145,58 +145,74 @@ static ngx_table_elt_t  ngx_http_sgtm_forwarded_proto;
 ngx_int_t
 ngx_http_sgtm_headers_table(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 {
-    ngx_str_t               *name;
-    ngx_uint_t               n;
-    ngx_array_t              keys;
-    ngx_hash_key_t          *key;
-    ngx_hash_init_t          hash;
+    ngx_str_t               *name, lower;
+    ngx_uint_t               i, n, size;
     ngx_http_sgtm_header_t  *header;
-
-    if (ngx_array_init(&keys, cf->temp_pool, 64, sizeof(ngx_hash_key_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (header = ngx_http_sgtm_header_list; header->name.len; header++) {
-        key = ngx_array_push(&keys);
-        if (key == NULL) {
-            return NGX_ERROR;
-        }
-
-        key->key = header->name;
-        key->key_hash = ngx_hash_key_lc(header->name.data, header->name.len);
-        key->value = (void *) header->action;
-    }
 
     n = t->headers ? t->headers->nelts : 0;
     name = n ? t->headers->elts : NULL;
 
-    for ( /* void */ ; n; n--, name++) {
+    /* three slots of four stay free: most names are found at the first look */
 
-        if (ngx_http_sgtm_header_known(name)) {
+    size = 4 * (n + sizeof(ngx_http_sgtm_header_list)
+                    / sizeof(ngx_http_sgtm_header_t));
+
+    for (i = 1; i < size; i <<= 1) { /* void */ }
+
+    t->header_names = ngx_pcalloc(cf->pool, i * sizeof(ngx_http_sgtm_name_t));
+    if (t->header_names == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->header_mask = i - 1;
+
+    for (header = ngx_http_sgtm_header_list; header->name.len; header++) {
+        ngx_http_sgtm_headers_name(t, &header->name, header->action);
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_sgtm_header_known(&name[i])) {
             continue;
         }
 
-        key = ngx_array_push(&keys);
-        if (key == NULL) {
+        lower.len = name[i].len;
+        lower.data = ngx_pnalloc(cf->pool, lower.len);
+        if (lower.data == NULL) {
             return NGX_ERROR;
         }
 
-        key->key = *name;
-        key->key_hash = ngx_hash_key_lc(name->data, name->len);
-        key->value = (void *) NGX_HTTP_SGTM_HEADER_PASS;
+        ngx_strlow(lower.data, name[i].data, lower.len);
+
+        ngx_http_sgtm_headers_name(t, &lower, NGX_HTTP_SGTM_HEADER_PASS);
     }
 
-    hash.hash = &t->header_names;
-    hash.key = ngx_hash_key_lc;
-    hash.max_size = 1024;
-    hash.bucket_size = ngx_align(128, ngx_cacheline_size);
-    hash.name = "sgtm_pass_header";
-    hash.pool = cf->pool;
-    hash.temp_pool = NULL;
+    return NGX_OK;
+}
 
-    return ngx_hash_init(&hash, keys.elts, keys.nelts);
+
+static void
+ngx_http_sgtm_headers_name(ngx_http_sgtm_tables_t *t, ngx_str_t *name,
+    ngx_uint_t action)
+{
+    uint32_t               hash;
+    ngx_uint_t             i;
+    ngx_http_sgtm_name_t  *slot;
+
+    hash = (uint32_t) ngx_hash_key(name->data, name->len);
+
+    for (i = hash & t->header_mask;
+         t->header_names[i].action;
+         i = (i + 1) & t->header_mask)
+    {
+        /* void */
+    }
+
+    slot = &t->header_names[i];
+
+    slot->hash = hash;
+    slot->action = action;
+    slot->name = *name;
 }
 
 
@@ -257,11 +273,31 @@ ngx_http_sgtm_headers_init(void)
 }
 
 
-static ngx_uint_t
+static ngx_inline ngx_uint_t
 ngx_http_sgtm_header_action(ngx_http_sgtm_tables_t *t, ngx_table_elt_t *h)
 {
-    return (ngx_uint_t) ngx_hash_find(&t->header_names, h->hash,
-                                      h->lowcase_key, h->key.len);
+    uint32_t               hash;
+    ngx_uint_t             i;
+    ngx_http_sgtm_name_t  *slot;
+
+    /* nginx has made the same of every name that it read */
+
+    hash = (uint32_t) h->hash;
+
+    for (i = hash & t->header_mask; /* void */ ; i = (i + 1) & t->header_mask) {
+        slot = &t->header_names[i];
+
+        if (slot->action == NGX_HTTP_SGTM_HEADER_DROP) {
+            return NGX_HTTP_SGTM_HEADER_DROP;
+        }
+
+        if (slot->hash == hash
+            && slot->name.len == h->key.len
+            && ngx_memcmp(slot->name.data, h->lowcase_key, h->key.len) == 0)
+        {
+            return slot->action;
+        }
+    }
 }
 
 
@@ -411,12 +447,31 @@ ngx_http_sgtm_headers_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+/* the list has been made with room for all */
+
+static ngx_inline ngx_table_elt_t *
+ngx_http_sgtm_headers_elt(ngx_http_request_t *r)
+{
+    ngx_list_t       *list;
+    ngx_list_part_t  *last;
+
+    list = &r->headers_in.headers;
+    last = list->last;
+
+    if (last->nelts < list->nalloc) {
+        return (ngx_table_elt_t *) last->elts + last->nelts++;
+    }
+
+    return ngx_list_push(list);
+}
+
+
 static ngx_int_t
 ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_list_part_t *part)
 {
     ngx_str_t                value;
-    ngx_uint_t               i, n, action, cookies;
+    ngx_uint_t               i, n, action, first, cookies;
     ngx_table_elt_t         *h, *elt;
     ngx_http_sgtm_tables_t  *t;
 
@@ -443,13 +498,18 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
             if (action == NGX_HTTP_SGTM_HEADER_COOKIE) {
 
-                if (cookies == 0 && ctx->cookies) {
+                first = (cookies == 0 && ctx->cookies);
+
+                if (first) {
                     value = ctx->cookie;
                     ctx->cookies = 0;
                 }
 
-                if (ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &value)
-                    != NGX_OK)
+                /* the first one is by the list already */
+
+                if (!(first && ctx->deny == 0)
+                    && ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &value)
+                       != NGX_OK)
                 {
                     return NGX_ERROR;
                 }
@@ -465,7 +525,7 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                 }
             }
 
-            elt = ngx_list_push(&r->headers_in.headers);
+            elt = ngx_http_sgtm_headers_elt(r);
             if (elt == NULL) {
                 return NGX_ERROR;
             }
@@ -667,7 +727,7 @@ ngx_http_sgtm_headers_push(ngx_http_request_t *r, ngx_table_elt_t *name,
         return NGX_OK;
     }
 
-    h = ngx_list_push(&r->headers_in.headers);
+    h = ngx_http_sgtm_headers_elt(r);
     if (h == NULL) {
         return NGX_ERROR;
     }
