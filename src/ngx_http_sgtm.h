@@ -191,9 +191,13 @@ typedef struct {
 } ngx_http_sgtm_redact_t;
 
 
+/* one sgtm_set_param directive */
+
 typedef struct {
     ngx_str_t                  name;
     ngx_http_complex_value_t   value;
+    ngx_str_t                  encoded;    /* of a value without variables */
+    unsigned                   reads:1;    /* what the gate may have to cut */
 } ngx_http_sgtm_set_t;
 
 

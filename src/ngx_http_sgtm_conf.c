@@ -14,7 +14,6 @@
 static ngx_int_t ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_sgtm_origin_t *origin);
 static ngx_int_t ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host);
-static ngx_int_t ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed);
 
 
 ngx_conf_enum_t  ngx_http_sgtm_tiers[] = {
@@ -435,68 +434,6 @@ ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
 
 
 char *
-ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_sgtm_loc_conf_t *slcf = conf;
-
-    ngx_str_t                         *value;
-    ngx_uint_t                         i;
-    ngx_http_sgtm_set_t               *set;
-    ngx_http_compile_complex_value_t   ccv;
-
-    value = cf->args->elts;
-
-    if (value[1].len == 0
-        || value[1].len > SGTM_MAX_KEY
-        || ngx_http_sgtm_conf_chars(&value[1], "._-~") != NGX_OK)
-    {
-        return ngx_http_sgtm_conf_invalid(cf, &value[1],
-                                     "a parameter's name of letters, digits "
-                                     "and \"._-~\", as \"ep.site\"");
-    }
-
-    if (slcf->set != NGX_CONF_UNSET_PTR) {
-
-        set = slcf->set->elts;
-
-        for (i = 0; i < slcf->set->nelts; i++) {
-            if (set[i].name.len == value[1].len
-                && ngx_strncmp(set[i].name.data, value[1].data, value[1].len)
-                   == 0)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "\"%V\" is set twice", &value[1]);
-                return NGX_CONF_ERROR;
-            }
-        }
-
-        if (slcf->set->nelts == 254) {
-            return "has more than 254 parameters";
-        }
-    }
-
-    set = ngx_http_sgtm_conf_push(cf, &slcf->set, sizeof(ngx_http_sgtm_set_t));
-    if (set == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    set->name = value[1];
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &value[2];
-    ccv.complex_value = &set->value;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value, char *allowed)
 {
     ngx_str_t  *directive;
@@ -537,7 +474,7 @@ ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed)
 {
     u_char      ch;

@@ -45,6 +45,9 @@ char *ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
     char *allowed);
 
+/* NGX_OK: a value has letters, digits and what is allowed besides */
+ngx_int_t ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed);
+
 /* a new element of a list that may not be there yet; NULL: no memory */
 void *ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size);
 

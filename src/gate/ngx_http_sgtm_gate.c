@@ -267,7 +267,7 @@ static ngx_int_t
 ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *args)
 {
-    ngx_uint_t            i, n;
+    ngx_uint_t            i, n, reads;
     sgtm_pair_t          *pair;
     ngx_http_sgtm_set_t  *set;
 
@@ -275,14 +275,20 @@ ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (rw->deny
+    n = ctx->conf->set->nelts;
+    set = ctx->conf->set->elts;
+
+    reads = 0;
+
+    for (i = 0; i < n; i++) {
+        reads |= set[i].reads;
+    }
+
+    if (reads && rw->deny
         && ngx_http_sgtm_commit_hit(r, rw, hit, args, NULL) != NGX_OK)
     {
         return NGX_ERROR;
     }
-
-    n = ctx->conf->set->nelts;
-    set = ctx->conf->set->elts;
 
     pair = ngx_palloc(r->pool, n * sizeof(sgtm_pair_t));
     if (pair == NULL) {
@@ -309,11 +315,18 @@ ngx_http_sgtm_gate_value(ngx_http_request_t *r, ngx_http_sgtm_set_t *set,
     size_t     len;
     ngx_str_t  value;
 
+    pair->key = *ngx_http_sgtm_str(&set->name);
+
+    if (set->encoded.len) {
+        pair->value = *ngx_http_sgtm_str(&set->encoded);
+        pair->off = 0;
+        return NGX_OK;
+    }
+
     if (ngx_http_complex_value(r, &set->value, &value) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    pair->key = *ngx_http_sgtm_str(&set->name);
     pair->value = *ngx_http_sgtm_str(&value);
     pair->off = (value.len == 0);
 
