@@ -6,7 +6,7 @@
 
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
-#include "gate/ngx_http_sgtm_headers.h"
+#include "gate/ngx_http_sgtm_header_names.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
@@ -330,7 +330,7 @@ ngx_http_sgtm_conf_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             || value[i].data[0] == '*'
             || (header
                 && (ngx_http_sgtm_conf_chars(&value[i], "-_") != NGX_OK
-                    || ngx_http_sgtm_headers_own(&value[i]))))
+                    || ngx_http_sgtm_header_names_own(&value[i]))))
         {
             return ngx_http_sgtm_conf_invalid(cf, &value[i],
                                      header ? "a header's name, but of none "

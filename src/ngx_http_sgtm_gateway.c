@@ -8,7 +8,7 @@
 #include "ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_gateway.h"
 #include "delivery/ngx_http_sgtm_fallback.h"
-#include "gate/ngx_http_sgtm_headers.h"
+#include "gate/ngx_http_sgtm_header_names.h"
 #include "page/ngx_http_sgtm_script.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
@@ -291,7 +291,7 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
 
     if (ngx_http_sgtm_gateway_params(cf, t) != NGX_OK
         || ngx_http_sgtm_gateway_cookies(cf, t) != NGX_OK
-        || ngx_http_sgtm_headers_table(cf, t) != NGX_OK)
+        || ngx_http_sgtm_header_names_table(cf, t) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -14,16 +14,6 @@
 #include "../ngx_http_sgtm.h"
 
 
-/*
- * Makes the allow-list of a configuration: the default names and t->headers.
- * NGX_OK or NGX_ERROR, logged.
- */
-ngx_int_t ngx_http_sgtm_headers_table(ngx_conf_t *cf,
-    ngx_http_sgtm_tables_t *t);
-
-/* whether a header is the gate's own or nginx's: no list can pass it */
-ngx_uint_t ngx_http_sgtm_headers_own(ngx_str_t *name);
-
 /* prepares the names of the headers that the gate adds */
 void ngx_http_sgtm_headers_init(void);
 
