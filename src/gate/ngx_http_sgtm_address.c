@@ -9,6 +9,8 @@
 
 
 static void ngx_http_sgtm_address_mask(ngx_sockaddr_t *sa, ngx_uint_t policy);
+static size_t ngx_http_sgtm_address_print(ngx_sockaddr_t *sa,
+    socklen_t socklen, u_char *text);
 static void ngx_http_sgtm_address_cleanup(void *data);
 
 
@@ -100,8 +102,7 @@ ngx_http_sgtm_address_hide(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     c->sockaddr = &sa->sockaddr;
     c->addr_text.data = text;
-    c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,
-                                     NGX_SOCKADDR_STRLEN, 0);
+    c->addr_text.len = ngx_http_sgtm_address_print(sa, c->socklen, text);
 
     return NGX_OK;
 }
@@ -156,8 +157,42 @@ ngx_http_sgtm_address_masked(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     ngx_http_sgtm_address_mask(&sa, ctx->conf->client_ip);
 
-    return ngx_sock_ntop(&sa.sockaddr, c->socklen, text, NGX_SOCKADDR_STRLEN,
-                         0);
+    return ngx_http_sgtm_address_print(&sa, c->socklen, text);
+}
+
+
+/* of every denied hit: ngx_sock_ntop() takes six times as long for the usual */
+
+static size_t
+ngx_http_sgtm_address_print(ngx_sockaddr_t *sa, socklen_t socklen, u_char *text)
+{
+    u_char      *p, *octet;
+    ngx_uint_t   i, n;
+
+    if (sa->sockaddr.sa_family != AF_INET) {
+        return ngx_sock_ntop(&sa->sockaddr, socklen, text, NGX_SOCKADDR_STRLEN,
+                             0);
+    }
+
+    octet = (u_char *) &sa->sockaddr_in.sin_addr;
+    p = text;
+
+    for (i = 0; i < 4; i++) {
+        n = octet[i];
+
+        if (n >= 100) {
+            *p++ = (u_char) ('0' + n / 100);
+        }
+
+        if (n >= 10) {
+            *p++ = (u_char) ('0' + n / 10 % 10);
+        }
+
+        *p++ = (u_char) ('0' + n % 10);
+        *p++ = '.';
+    }
+
+    return p - 1 - text;
 }
 
 
