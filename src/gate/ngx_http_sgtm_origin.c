@@ -91,8 +91,11 @@ ngx_http_sgtm_origin_same(ngx_http_request_t *r, ngx_str_t *host)
     own = r->headers_in.host ? &r->headers_in.host->value
                              : &r->headers_in.server;
 
+    /* browsers write both in the same letters */
+
     return own->len == host->len
-           && ngx_strncasecmp(own->data, host->data, host->len) == 0;
+           && (ngx_memcmp(own->data, host->data, host->len) == 0
+               || ngx_strncasecmp(own->data, host->data, host->len) == 0);
 }
 
 

@@ -211,7 +211,9 @@ ngx_http_sgtm_setcookie_covers(ngx_str_t *domain, ngx_str_t *host)
         return 0;
     }
 
-    if (ngx_strncasecmp(host->data + host->len - len, p, len) != 0) {
+    if (ngx_memcmp(host->data + host->len - len, p, len) != 0
+        && ngx_strncasecmp(host->data + host->len - len, p, len) != 0)
+    {
         return 0;
     }
 
