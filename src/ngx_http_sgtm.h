@@ -308,7 +308,6 @@ typedef struct {
 
     ngx_int_t                  status;     /* of the gate, once it has run */
     ngx_uint_t                 upstream_status;
-    ngx_uint_t                 headers;    /* how many the list lets pass */
     uint64_t                   gate_time;  /* nanoseconds */
     uint64_t                   client;     /* of a hit that may be queued */
 

@@ -12,12 +12,19 @@
 
 
 /* what is copied on the stack when a header is cut; longer ones allocate */
-#define NGX_HTTP_SGTM_HEADER_BUF  4096
+#define NGX_HTTP_SGTM_HEADER_BUF     4096
+
+/* X-Forwarded-For, -Host and -Proto */
+#define NGX_HTTP_SGTM_HEADERS_ADDED  3
 
 
 static ngx_uint_t ngx_http_sgtm_preview_cookie(ngx_str_t *cookie);
-static ngx_int_t ngx_http_sgtm_headers_copy(ngx_http_request_t *r,
+static ngx_int_t ngx_http_sgtm_headers_pick(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_list_part_t *part);
+static ngx_list_part_t *ngx_http_sgtm_headers_run(ngx_http_request_t *r,
+    ngx_table_elt_t *h, ngx_uint_t n);
+static ngx_int_t ngx_http_sgtm_headers_cut(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_table_elt_t *h, ngx_uint_t cookies);
 static ngx_int_t ngx_http_sgtm_headers_cookies(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_header_cookie(ngx_http_request_t *r,
@@ -28,7 +35,7 @@ static void ngx_http_sgtm_headers_cookie(ngx_http_request_t *r,
     ngx_table_elt_t *h, ngx_uint_t n);
 static ngx_int_t ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_headers_push(ngx_http_request_t *r,
+static ngx_table_elt_t *ngx_http_sgtm_headers_add(ngx_table_elt_t *h,
     ngx_table_elt_t *name, ngx_str_t *value);
 
 
@@ -117,8 +124,6 @@ ngx_http_sgtm_headers_scan(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                 ctx->gpc |= (h[i].value.len == 1 && h[i].value.data[0] == '1');
                 break;
             }
-
-            ctx->headers++;
         }
     }
 
@@ -188,6 +193,11 @@ ngx_http_sgtm_preview_cookie(ngx_str_t *cookie)
 }
 
 
+/*
+ * Elements stay where they are, since nginx points to some of them: the parts
+ * of the new list are runs of those that pass.
+ */
+
 ngx_int_t
 ngx_http_sgtm_headers_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
@@ -195,18 +205,10 @@ ngx_http_sgtm_headers_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     part = r->headers_in.headers.part;
 
-    /* old elements stay where they are: nginx points to some of them */
-
-    if (ngx_list_init(&r->headers_in.headers, r->pool, ctx->headers + 3,
-                      sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    ngx_http_sgtm_headers_clear(r);
     ngx_http_sgtm_headers_forget(r);
 
-    if (ngx_http_sgtm_headers_copy(r, ctx, &part) != NGX_OK) {
+    if (ngx_http_sgtm_headers_pick(r, ctx, &part) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -214,32 +216,13 @@ ngx_http_sgtm_headers_commit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-/* the list has been made with room for all */
-
-static ngx_inline ngx_table_elt_t *
-ngx_http_sgtm_headers_elt(ngx_http_request_t *r)
-{
-    ngx_list_t       *list;
-    ngx_list_part_t  *last;
-
-    list = &r->headers_in.headers;
-    last = list->last;
-
-    if (last->nelts < list->nalloc) {
-        return (ngx_table_elt_t *) last->elts + last->nelts++;
-    }
-
-    return ngx_list_push(list);
-}
-
-
 static ngx_int_t
-ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+ngx_http_sgtm_headers_pick(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_list_part_t *part)
 {
-    ngx_str_t                value;
-    ngx_uint_t               i, n, action, first, cookies;
-    ngx_table_elt_t         *h, *elt;
+    ngx_uint_t               i, n, action, cookies;
+    ngx_list_part_t         *run;
+    ngx_table_elt_t         *h;
     ngx_http_sgtm_tables_t  *t;
 
     t = ctx->conf->tables;
@@ -248,6 +231,7 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     for ( /* void */ ; part; part = part->next) {
         h = part->elts;
+        run = NULL;
 
         for (i = 0; i < part->nelts; i++) {
 
@@ -258,58 +242,98 @@ ngx_http_sgtm_headers_copy(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
             if (action == NGX_HTTP_SGTM_HEADER_DROP
                 || action == NGX_HTTP_SGTM_HEADER_OWN)
             {
+                run = NULL;
                 continue;
             }
 
-            value = h[i].value;
-
             if (action == NGX_HTTP_SGTM_HEADER_COOKIE) {
 
-                first = (cookies == 0 && ctx->cookies);
-
-                if (first) {
-                    value = ctx->cookie;
-                    ctx->cookies = 0;
-                }
-
-                /* the first one is by the list already */
-
-                if (!(first && ctx->deny == 0)
-                    && ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &value)
-                       != NGX_OK)
+                if (ngx_http_sgtm_headers_cut(r, ctx, &h[i], cookies) != NGX_OK)
                 {
                     return NGX_ERROR;
                 }
 
-                if (value.len == 0) {
+                if (h[i].value.len == 0) {
+                    run = NULL;
                     continue;
                 }
 
+                ngx_http_sgtm_headers_cookie(r, &h[i], cookies++);
+
             } else if (action == NGX_HTTP_SGTM_HEADER_REFERER) {
 
-                if (ngx_http_sgtm_header_referer(r, ctx, &value) != NGX_OK) {
+                if (ngx_http_sgtm_header_referer(r, ctx, &h[i].value)
+                    != NGX_OK)
+                {
                     return NGX_ERROR;
                 }
+
+                r->headers_in.referer = &h[i];
             }
 
-            elt = ngx_http_sgtm_headers_elt(r);
-            if (elt == NULL) {
+            if (run) {
+                run->nelts++;
+                continue;
+            }
+
+            run = ngx_http_sgtm_headers_run(r, &h[i], 1);
+            if (run == NULL) {
                 return NGX_ERROR;
-            }
-
-            *elt = h[i];
-            elt->value = value;
-
-            if (action == NGX_HTTP_SGTM_HEADER_COOKIE) {
-                ngx_http_sgtm_headers_cookie(r, elt, cookies++);
-
-            } else if (action == NGX_HTTP_SGTM_HEADER_REFERER) {
-                r->headers_in.referer = elt;
             }
         }
     }
 
     return NGX_OK;
+}
+
+
+/* one more part of the list, none of which but the first may be empty */
+
+static ngx_list_part_t *
+ngx_http_sgtm_headers_run(ngx_http_request_t *r, ngx_table_elt_t *h,
+    ngx_uint_t n)
+{
+    ngx_list_t       *list;
+    ngx_list_part_t  *part;
+
+    list = &r->headers_in.headers;
+    part = &list->part;
+
+    if (part->nelts) {
+        part = ngx_palloc(r->pool, sizeof(ngx_list_part_t));
+        if (part == NULL) {
+            return NULL;
+        }
+
+        list->last->next = part;
+    }
+
+    part->elts = h;
+    part->nelts = n;
+    part->next = NULL;
+
+    list->last = part;
+
+    return part;
+}
+
+
+/* a Cookie; of the first the scan has left what the list lets pass */
+
+static ngx_int_t
+ngx_http_sgtm_headers_cut(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_table_elt_t *h, ngx_uint_t cookies)
+{
+    if (cookies == 0 && ctx->cookies) {
+        h->value = ctx->cookie;
+        ctx->cookies = 0;
+
+        if (ctx->deny == 0) {
+            return NGX_OK;
+        }
+    }
+
+    return ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &h->value);
 }
 
 
@@ -449,18 +473,17 @@ ngx_http_sgtm_headers_cookie(ngx_http_request_t *r, ngx_table_elt_t *h,
 }
 
 
+/* the last part of the list: the only one that may be added to */
+
 static ngx_int_t
 ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_str_t                  address, *host;
+    ngx_table_elt_t           *h, *first;
     ngx_http_core_srv_conf_t  *cscf;
 
-    if (ngx_http_sgtm_address_text(r, ctx, &address) != NGX_OK
-        || ngx_http_sgtm_headers_push(r, &ngx_http_sgtm_forwarded_for,
-                                      &address)
-           != NGX_OK)
-    {
+    if (ngx_http_sgtm_address_text(r, ctx, &address) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -473,34 +496,34 @@ ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
         host = &cscf->server_name;
     }
 
-    if (ngx_http_sgtm_headers_push(r, &ngx_http_sgtm_forwarded_host, host)
-        != NGX_OK)
-    {
+    first = ngx_palloc(r->pool, NGX_HTTP_SGTM_HEADERS_ADDED
+                                * sizeof(ngx_table_elt_t));
+    if (first == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_headers_push(r, &ngx_http_sgtm_forwarded_proto,
-                                      ngx_http_sgtm_origin_scheme(r));
+    h = ngx_http_sgtm_headers_add(first, &ngx_http_sgtm_forwarded_for,
+                                  &address);
+    h = ngx_http_sgtm_headers_add(h, &ngx_http_sgtm_forwarded_host, host);
+    h = ngx_http_sgtm_headers_add(h, &ngx_http_sgtm_forwarded_proto,
+                                  ngx_http_sgtm_origin_scheme(r));
+
+    r->headers_in.headers.nalloc = NGX_HTTP_SGTM_HEADERS_ADDED;
+
+    return ngx_http_sgtm_headers_run(r, first, h - first) ? NGX_OK : NGX_ERROR;
 }
 
 
-static ngx_int_t
-ngx_http_sgtm_headers_push(ngx_http_request_t *r, ngx_table_elt_t *name,
+static ngx_table_elt_t *
+ngx_http_sgtm_headers_add(ngx_table_elt_t *h, ngx_table_elt_t *name,
     ngx_str_t *value)
 {
-    ngx_table_elt_t  *h;
-
     if (value->len == 0) {
-        return NGX_OK;
-    }
-
-    h = ngx_http_sgtm_headers_elt(r);
-    if (h == NULL) {
-        return NGX_ERROR;
+        return h;
     }
 
     *h = *name;
     h->value = *value;
 
-    return NGX_OK;
+    return h + 1;
 }
