@@ -147,6 +147,10 @@ my $t = SGTM::Test->start(<<"EOC");
 
     large_client_header_buffers  8 64k;
 
+    # what a value may read of the hit by a way round
+    map \$arg_gclid \$clicked { default no; ~. "yes-\$arg_gclid"; }
+    map \$http_cookie \$named  { default no; ~_gcl_au yes; }
+
     server {
         listen               127.0.0.1:%%PORT%%;
         $listen6
@@ -193,6 +197,26 @@ $gateway
             sgtm_redact   analytics_storage ep.pii_* -_ss cookie:my_*;
             sgtm_redact   ad_user_data +ep.phone +cookie:other;
             sgtm_redact   ad_personalization -npa +ep.segment;
+$gateway
+        }
+
+        # each kind alone, as one that reads the hit is enough for all
+        location /set-constant/ {
+            sgtm_set_param   ep.b "a b&c=%2";
+            sgtm_set_param   ep.old new;
+            sgtm_set_param   ep.none "";
+$gateway
+        }
+
+        location /set-quiet/ {
+            sgtm_set_param   ep.b "\$server_name, \${scheme}/\$request_method";
+            sgtm_set_param   ep.old \$Sgtm_Consent-\$sgtm_events;
+$gateway
+        }
+
+        location /set-reads/ {
+            sgtm_set_param   ep.b "\$arg_gclid|\${args}|\$clicked|\$named";
+            sgtm_set_param   ep.old "\$request_uri|\$remote_addr|\$cookie__ga";
 $gateway
         }
 
@@ -1169,6 +1193,53 @@ subtest 'sgtm_redact' => sub {
     }
 };
 
+# What sgtm_set_param sets is made of the hit as it is sent on.
+
+subtest 'values that are set' => sub {
+    for my $gcd ($granted, $denied) {
+        my $ask = sub {
+            my ($got) = hit("/$_[0]/g/collect?$tid&en=a&$gcd&gclid=mArked"
+                            . '&ep.old=1&ep.none=2&z=3',
+                            cookie => '_ga=mArked; _gcl_au=mArked',
+                            ip => '198.51.100.77');
+            my %value = map { /^([^=]*)=(.*)/ ? ($1 => $2) : () }
+                            split /[?&]/, $got->{uri};
+
+            unlike $got->{raw}, qr/mArked|100\.77/, "$_[0]: nothing denied"
+                if $gcd eq $denied;
+            is join(' ', map { /^(.*?)=/ } split /&/, query_of($got)),
+               join(' ', qw(v tid en gcd), $gcd eq $granted ? 'gclid' : (),
+                    'ep.none', 'z', 'ep.b', 'ep.old',
+                    $gcd eq $denied ? 'npa' : ()),
+               "$_[0]: each once, at the end";
+            s/%([0-9A-F]{2})/chr hex $1/ge for values %value;
+
+            return @value{qw(ep.b ep.old)};
+        };
+
+        my ($b, $old) = $ask->('set-constant');
+
+        is $b, 'a b&c=%2', 'constant: encoded';
+        is $old, 'new', 'instead of another';
+
+        ($b, $old) = $ask->('set-quiet');
+        is $b, 'shop.example, http/GET', 'variables of the server';
+        is $old, ($gcd eq $granted ? 'G111-1' : 'G100-1'), 'and of the gate';
+
+        ($b, $old) = $ask->('set-reads');
+
+        if ($gcd eq $granted) {
+            like $b, qr/\AmArked\|v=2.*gclid=mArked.*\|yes-mArked\|yes\z/,
+                 'of the hit, granted';
+            like $old, qr/\|198\.51\.100\.77\|mArked\z/, 'address and cookie';
+
+        } else {
+            like $b, qr/\A\|v=2[^|]*\|no\|no\z/, 'of the hit, denied';
+            like $old, qr/\|198\.51\.100\.0\|\z/, 'address and cookie';
+        }
+    }
+};
+
 # Addresses: location, signals, sent, arrived.
 
 my $v6 = '2001:db8:aaaa:bbbb:cccc:dddd:eeee';
@@ -1178,6 +1249,9 @@ my @addresses = (
     [ metrics => 'gcd=13r3r3r3p5l1', '198.51.100.255', '198.51.100.0' ],
     [ metrics => $granted, "$v6:1", "$v6:1" ],
     [ metrics => $denied, "$v6:1", '2001:db8:aaaa::' ],
+    [ metrics => $denied, '1.2.3.4', '1.2.3.0' ],
+    [ metrics => $denied, '10.20.90.99', '10.20.90.0' ],
+    [ metrics => $denied, '223.100.209.110', '223.100.209.0' ],
     [ full => $granted, '198.51.100.77', '198.51.100.77' ],
     [ masked => $granted, '198.51.100.77', '198.51.100.0' ],
     [ masked => $granted, "$v6:1", '2001:db8:aaaa::' ],

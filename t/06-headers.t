@@ -57,6 +57,12 @@ my $tag = SGTM::Backend->start(sub {
 
     return [200, ['X-Gtm-Debug' => 'x' x $value], 'big'] if $what eq 'one';
 
+    if ($what eq 'raw') {
+        $value =~ s/%([0-9a-f]{2})/chr hex $1/gie;
+        return { raw => [map { /^[0-9.]+$/ ? \(my $n = $_) : $_ }
+                             split /\|/, $value] };
+    }
+
     return [200, ['X-Gtm-Debug' => 'x' x 100_000], 'b' x $value]
         if $what eq 'body';
 
@@ -497,6 +503,47 @@ subtest 'Set-Cookie' => sub {
 
             is join('|', headers($res, 'Set-Cookie')), $want,
                "$location, $way: several";
+        }
+    }
+};
+
+# A 204 ends with its header, whatever the tagging server says or sends; the
+# connection to the browser goes on, and no byte reaches another hit's answer.
+
+my @ends = (
+    ["\r\n"], ["Content-Length: 0\r\n\r\n"],
+    ["Content-Length: 5\r\n\r\n"], ["Content-Length: 5\r\n\r\nseCre"],
+    ["Transfer-Encoding: chunked\r\n\r\n"],
+    ["Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+    ["Connection: close\r\n\r\n"], ["\r\nseCret"],
+    ["\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nseCret"],
+    ["\r\n", 0.2, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nseCret"],
+);
+
+subtest 'a 204' => sub {
+    my $head = "HTTP/1.1 204 No Content\r\nX-Tag: kept\r\n";
+
+    for my $way ('HTTP/1.1', 'HTTP/2') {
+        for my $end (@ends) {
+            my $answer = join '|', map { s/([^\w.])/sprintf '%%%02x', ord $1/egr }
+                                       "$head$end->[0]", @$end[1 .. $#$end];
+            my $c = $way eq 'HTTP/2' ? $t->h2(nth => 2) : $t->http;
+            (my $name = "$way, @$end") =~ s/\r\n/\\n/g;
+
+            for my $more ("&ep.answer=raw:$answer", '&ep.answer=cache',
+                          "&ep.answer=raw:$answer", '')
+            {
+                my $id = $c->request('GET', "/metrics/$hit$more");
+                my $res = $way eq 'HTTP/2' ? $c->response($id) : $c->response;
+
+                is $res->{status}, $more =~ /cache/ ? 200 : 204, $name;
+                is $res->{body}, $more =~ /cache/ ? 'cached' : '', 'its body';
+                is header($res, 'X-Tag'), $more =~ /raw/ ? 'kept' : undef,
+                   'its header';
+                select undef, undef, undef, 0.3 if @$end > 1;
+            }
+
+            $c->close;
         }
     }
 };
