@@ -8,7 +8,7 @@
 #include "sgtm_stops.h"
 
 
-/* classes of bytes: keys stop at all but the first, values not at "=" */
+/* classes of bytes */
 
 #define SGTM_PLAIN  0
 #define SGTM_EQ     1          /* = */
@@ -19,16 +19,22 @@
 #define SGTM_HIGH   6          /* a part of an UTF-8 sequence */
 
 
-static inline unsigned char *sgtm_args_stop(sgtm_args_t *args);
-static void sgtm_args_look(sgtm_args_t *args);
-static inline void sgtm_args_seek(sgtm_args_t *args, unsigned char *p);
+static unsigned char *sgtm_args_seek(sgtm_args_t *args, unsigned char **eq);
+static void sgtm_args_fill(sgtm_args_t *args);
+static inline unsigned sgtm_args_list(uint16_t *stop, size_t offset,
+    uint64_t bits);
+static inline void sgtm_args_look(const sgtm_args_t *args,
+    const unsigned char *p, sgtm_stops_t *stops);
+static void sgtm_args_look_back(const sgtm_args_t *args,
+    const unsigned char *p, sgtm_stops_t *stops);
+static unsigned char *sgtm_args_long(sgtm_args_t *args, unsigned char **eq);
+static inline unsigned sgtm_args_other(const sgtm_args_t *args, size_t pos);
 static unsigned char *sgtm_args_special(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p,
     unsigned char *end);
-static unsigned sgtm_args_read(unsigned char **pos, unsigned char *end);
 
 
 #define X4(x)   x, x, x, x
@@ -57,166 +63,292 @@ static const unsigned char  sgtm_args_class[256] = {
 };
 
 
-const unsigned char  sgtm_args_hex[256] = {
-    X16(0xff), X16(0xff), X16(0xff),
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xff, 0xff, X4(0xff),
-    0xff, 10, 11, 12, 13, 14, 15, 0xff, X4(0xff), X4(0xff),
-    X16(0xff),
-    0xff, 10, 11, 12, 13, 14, 15, 0xff, X4(0xff), X4(0xff),
-    X16(0xff),
-    X16(0xff), X16(0xff), X16(0xff), X16(0xff),
-    X16(0xff), X16(0xff), X16(0xff), X16(0xff)
-};
-
-
-/* encodeURIComponent leaves these alone, beside letters and digits */
-
-static const unsigned char  sgtm_args_unreserved[] = "-_.!~*'()";
-
-
 void
 sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
 {
+    sgtm_args_init_within(args, in, in);
+}
+
+
+void
+sgtm_args_init_within(sgtm_args_t *args, const sgtm_str_t *in,
+    const sgtm_str_t *whole)
+{
     args->pos = in->data;
     args->end = in->len ? in->data + in->len : in->data;
-    args->block = in->data;
-    args->stops = 0;
+    args->limit = whole->len ? whole->data + whole->len : args->end;
+
+    args->chunk = in->data;
+    args->chunk_end = NULL;
+
+    args->next = 0;
+    args->nstops = 0;
+    args->other = SGTM_ARGS_NONE;
     args->last = (in->len == 0);
-
-    if (in->len) {
-        sgtm_args_look(args);
-    }
 }
 
 
-int
-sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
-{
-    unsigned char  *p, *q, *end;
-
-    if (args->last) {
-        return 0;
-    }
-
-    end = args->end;
-
-    memset(arg, 0, sizeof(sgtm_arg_t));
-    arg->key.data = args->pos;
-
-    for ( ;; ) {
-        p = sgtm_args_stop(args);
-
-        if (p == end || *p == '=' || *p == '&') {
-            break;
-        }
-
-        if (sgtm_args_class[*p] == SGTM_PLAIN) {
-            continue;
-        }
-
-        q = sgtm_args_special(arg, p, end);
-
-        if (memchr(p, '%', (size_t) (q - p)) != NULL) {
-            arg->escaped = 1;
-        }
-
-        sgtm_args_seek(args, q);
-    }
-
-    arg->key.len = (size_t) (p - arg->key.data);
-
-    if (p == end || *p == '&') {
-        arg->bare = 1;
-        arg->value.data = p;
-
-    } else {
-        arg->value.data = p + 1;
-
-        for ( ;; ) {
-            p = sgtm_args_stop(args);
-
-            if (p == end || *p == '&') {
-                break;
-            }
-
-            if (sgtm_args_class[*p] <= SGTM_EQ) {
-                continue;
-            }
-
-            sgtm_args_seek(args, sgtm_args_special(arg, p, end));
-        }
-
-        arg->value.len = (size_t) (p - arg->value.data);
-    }
-
-    if (p == end) {
-        args->last = 1;
-        args->pos = end;
-
-    } else {
-        args->pos = p + 1;
-    }
-
-    return 1;
-}
-
-
-/* the next byte to look at, or the end */
-
-static inline unsigned char *
-sgtm_args_stop(sgtm_args_t *args)
+unsigned char *
+sgtm_args_end(sgtm_args_t *args, unsigned char **eq)
 {
     unsigned char  *p;
 
-    while (args->stops == 0) {
-
-        if (args->end - args->block <= 64) {
-            return args->end;
-        }
-
-        args->block += 64;
-        sgtm_args_look(args);
+    if (args->last) {
+        return NULL;
     }
 
-    p = args->block + sgtm_stops_first(args->stops);
-    args->stops &= args->stops - 1;
+    p = sgtm_args_seek(args, eq);
+
+    if (p == NULL) {
+        sgtm_args_fill(args);
+
+        p = sgtm_args_seek(args, eq);
+
+        if (p == NULL) {
+            p = sgtm_args_long(args, eq);
+        }
+    }
+
+    args->last = (p == args->end);
+    args->pos = args->last ? p : p + 1;
 
     return p;
 }
 
 
-/* one function, not three copies: its tests stay out of the walk's way */
+/* as sgtm_args_end(); NULL: the argument does not end within the chunk */
 
-static void
-sgtm_args_look(sgtm_args_t *args)
+static unsigned char *
+sgtm_args_seek(sgtm_args_t *args, unsigned char **eq)
 {
-    args->stops = sgtm_stops(args->block, (size_t) (args->end - args->block));
+    unsigned        i;
+    unsigned char  *p;
+
+    *eq = NULL;
+
+    for (i = args->next; i < args->nstops; /* void */ ) {
+
+        p = args->chunk + args->stops[i++];
+
+        if (*p == '&') {
+            args->next = i;
+            return p;
+        }
+
+        if (*eq == NULL) {
+            *eq = p;
+        }
+    }
+
+    if (args->chunk_end != args->end) {
+        return NULL;
+    }
+
+    args->next = i;
+
+    return args->end;
 }
 
 
-/* what lies before p has been looked at */
+/* a chunk that begins with the next argument */
 
-static inline void
-sgtm_args_seek(sgtm_args_t *args, unsigned char *p)
+static void
+sgtm_args_fill(sgtm_args_t *args)
 {
-    size_t  n;
+    size_t          i, n, len;
+    sgtm_stops_t    low, high;
+    unsigned char  *p;
 
-    n = (size_t) (p - args->block);
+    n = 0;
+    p = args->pos;
 
-    if (n >= 64) {
+    len = (size_t) (args->end - p);
 
-        if (p == args->end) {
-            args->block = p;
-            args->stops = 0;
-            return;
-        }
-
-        args->block += n & ~(size_t) 63;
-        sgtm_args_look(args);
-        n &= 63;
+    if (len > SGTM_ARGS_CHUNK) {
+        len = SGTM_ARGS_CHUNK;
     }
 
-    args->stops &= ~(uint64_t) 0 << n;
+    for (i = 0; i < len; i += 64) {
+
+        sgtm_args_look(args, p + i, &low);
+
+        memset(&high, 0, sizeof(sgtm_stops_t));
+
+        if (len - i > SGTM_STOPS) {
+            sgtm_args_look(args, p + i + SGTM_STOPS, &high);
+        }
+
+        args->others[i / 64] = low.other | (uint64_t) high.other << 32;
+
+        n += sgtm_args_list(&args->stops[n], i,
+                            low.delim | (uint64_t) high.delim << 32);
+    }
+
+    args->chunk = p;
+    args->chunk_end = p + len;
+    args->next = 0;
+    args->nstops = (unsigned) n;
+    args->other = sgtm_args_other(args, 0);
+}
+
+
+/*
+ * Writes the offsets of bits and returns how many there are.  Eight are written
+ * whether they are there or not, so that no branch depends on their number.
+ */
+
+static inline unsigned
+sgtm_args_list(uint16_t *stop, size_t offset, uint64_t bits)
+{
+    unsigned  n;
+
+    n = sgtm_stops_number(bits);
+
+    do {
+        stop[0] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[1] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[2] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[3] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[4] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[5] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[6] = (uint16_t) (offset + sgtm_stops_take(&bits));
+        stop[7] = (uint16_t) (offset + sgtm_stops_take(&bits));
+
+        stop += 8;
+
+    } while (bits);
+
+    return n;
+}
+
+
+/* the stops in the next SGTM_STOPS bytes, none of them behind the end */
+
+static inline void
+sgtm_args_look(const sgtm_args_t *args, const unsigned char *p,
+    sgtm_stops_t *stops)
+{
+    size_t    n;
+    uint32_t  within;
+
+    if (args->limit - p >= SGTM_STOPS) {
+        sgtm_stops32(stops, p);
+
+    } else {
+        sgtm_args_look_back(args, p, stops);
+    }
+
+    n = (size_t) (args->end - p);
+
+    if (n < SGTM_STOPS) {
+        within = ((uint32_t) 1 << n) - 1;
+
+        stops->delim &= within;
+        stops->other &= within;
+    }
+}
+
+
+/* so close to the end of all that as many may not be read */
+
+static void
+sgtm_args_look_back(const sgtm_args_t *args, const unsigned char *p,
+    sgtm_stops_t *stops)
+{
+    unsigned char  buf[SGTM_STOPS];
+
+    memset(buf, 0, sizeof(buf));
+    memcpy(buf, p, (size_t) (args->end - p));
+
+    sgtm_stops32(stops, buf);
+}
+
+
+/*
+ * The end of an argument that is longer than a chunk, which is to be inspected
+ * from its first byte on.
+ */
+
+static unsigned char *
+sgtm_args_long(sgtm_args_t *args, unsigned char **eq)
+{
+    size_t          len;
+    unsigned char  *p;
+
+    len = (size_t) (args->end - args->pos);
+
+    p = memchr(args->pos, '&', len);
+
+    if (p != NULL) {
+        len = (size_t) (p - args->pos);
+    }
+
+    *eq = memchr(args->pos, '=', len);
+
+    args->next = args->nstops;
+    args->other = 0;
+
+    return args->pos + len;
+}
+
+
+/* the offset of the first byte from pos on that may be more than itself */
+
+static inline unsigned
+sgtm_args_other(const sgtm_args_t *args, size_t pos)
+{
+    size_t    i, len;
+    uint64_t  others, within;
+
+    len = (size_t) (args->chunk_end - args->chunk);
+    within = ~(uint64_t) 0 << (pos & 63);
+
+    for (i = pos / 64; i * 64 < len; i++) {
+
+        others = args->others[i] & within;
+
+        if (others) {
+            return (unsigned) (i * 64 + sgtm_stops_first(others));
+        }
+
+        within = ~(uint64_t) 0;
+    }
+
+    return SGTM_ARGS_NONE;
+}
+
+
+void
+sgtm_args_inspect(sgtm_args_t *args, sgtm_arg_t *arg)
+{
+    size_t          n;
+    unsigned char  *p, *end;
+
+    end = arg->value.data + arg->value.len;
+    n = (size_t) (end - args->chunk);
+
+    if (args->other < (size_t) (arg->key.data + arg->key.len - args->chunk)
+        && memchr(arg->key.data, '%', arg->key.len) != NULL)
+    {
+        arg->escaped = 1;
+    }
+
+    p = args->chunk;
+
+    while (args->other < n) {
+        p = sgtm_args_special(arg, args->chunk + args->other, end);
+        args->other = sgtm_args_other(args, (size_t) (p - args->chunk));
+    }
+
+    /* of a long one, what is behind the chunk */
+
+    if (p < args->chunk_end) {
+        p = args->chunk_end;
+    }
+
+    while (p < end) {
+        p = sgtm_args_special(arg, p, end);
+    }
 }
 
 
@@ -237,11 +369,15 @@ sgtm_args_special(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
     case SGTM_HIGH:
         return sgtm_args_utf8(arg, p, end);
 
-    default: /* SGTM_CTL */
+    case SGTM_CTL:
 
         if (!arg->fault) {
             arg->fault = SGTM_REASON_BAD_BYTE;
         }
+
+        return p + 1;
+
+    default:
 
         return p + 1;
     }
@@ -377,56 +513,11 @@ invalid:
 }
 
 
-/* a byte, or what a whole escape means */
-
-static unsigned
-sgtm_args_read(unsigned char **pos, unsigned char *end)
-{
-    unsigned        c;
-    unsigned char  *p;
-
-    p = *pos;
-
-    if (*p != '%' || end - p < 3) {
-        *pos = p + 1;
-        return *p;
-    }
-
-    c = sgtm_args_byte(p + 1);
-
-    if (c > 0xff) {
-        *pos = p + 1;
-        return *p;
-    }
-
-    *pos = p + 3;
-
-    return c;
-}
-
-
 const sgtm_rule_t *
-sgtm_args_rule(const sgtm_names_t *names, const sgtm_arg_t *arg)
+sgtm_args_rule_decoded(const sgtm_names_t *names, const sgtm_arg_t *arg)
 {
     size_t         len;
     unsigned char  key[SGTM_MAX_KEY + 1];
-
-    if (!arg->escaped) {
-
-        /* most arguments of a hit are in no table: that is seen at once */
-
-        if (arg->key.len == 0) {
-            return NULL;
-        }
-
-        if (sgtm_names_exact(names, arg->key.data, arg->key.len)) {
-            return sgtm_names_find(names, arg->key.data, arg->key.len,
-                                   sgtm_names_hash(arg->key.data,
-                                                   arg->key.len));
-        }
-
-        return sgtm_names_find_prefix(names, arg->key.data, arg->key.len);
-    }
 
     len = sgtm_args_decode(key, sizeof(key), &arg->key);
 
@@ -496,92 +587,4 @@ sgtm_args_line(sgtm_str_t *rest, sgtm_str_t *line, sgtm_str_t *end)
     rest->len -= len + 1;
 
     return 1;
-}
-
-
-int
-sgtm_args_is(const sgtm_str_t *value, const unsigned char *data, size_t len)
-{
-    size_t          i;
-    unsigned char  *p, *end;
-
-    if (value->len < len || value->len / 3 > len) {
-        return 0;
-    }
-
-    if (len == 0) {
-        return value->len == 0;
-    }
-
-    p = value->data;
-    end = p + value->len;
-
-    for (i = 0; i < len; i++) {
-
-        if (p == end || sgtm_args_read(&p, end) != data[i]) {
-            return 0;
-        }
-    }
-
-    return p == end;
-}
-
-
-size_t
-sgtm_args_decode(unsigned char *out, size_t size, const sgtm_str_t *in)
-{
-    size_t          n;
-    unsigned char  *p, *end;
-
-    if (in->len == 0) {
-        return 0;
-    }
-
-    p = in->data;
-    end = p + in->len;
-
-    for (n = 0; n < size && p < end; n++) {
-        out[n] = (unsigned char) sgtm_args_read(&p, end);
-    }
-
-    return n;
-}
-
-
-size_t
-sgtm_args_encode(unsigned char *out, const sgtm_str_t *in)
-{
-    size_t                      i, n;
-    unsigned char               c;
-    static const unsigned char  hex[] = "0123456789ABCDEF";
-
-    n = 0;
-
-    for (i = 0; i < in->len; i++) {
-        c = in->data[i];
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9')
-            || (c != '\0'
-                && memchr(sgtm_args_unreserved, c,
-                          sizeof(sgtm_args_unreserved) - 1)))
-        {
-            if (out != NULL) {
-                out[n] = c;
-            }
-
-            n++;
-            continue;
-        }
-
-        if (out != NULL) {
-            out[n] = '%';
-            out[n + 1] = hex[c >> 4];
-            out[n + 2] = hex[c & 0x0f];
-        }
-
-        n += 3;
-    }
-
-    return n;
 }

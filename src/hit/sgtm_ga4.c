@@ -44,7 +44,8 @@ typedef struct {
 
 
 static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
-    const sgtm_ids_t *ids, const sgtm_str_t *in, sgtm_ga4_event_t *event);
+    const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
+    sgtm_ga4_event_t *event);
 static int sgtm_ga4_marked(const sgtm_rule_t *rule);
 static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
     const sgtm_arg_t *arg);
@@ -83,7 +84,7 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
     shared.query = 1;
 
-    if (sgtm_ga4_args(hit, names, ids, query, &shared) != SGTM_OK) {
+    if (sgtm_ga4_args(hit, names, ids, query, query, &shared) != SGTM_OK) {
         return SGTM_DECLINED;
     }
 
@@ -106,7 +107,7 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
         event.seen_cid = 0;
         event.seen_en = 0;
 
-        if (sgtm_ga4_args(hit, names, ids, &line, &event) != SGTM_OK) {
+        if (sgtm_ga4_args(hit, names, ids, &line, body, &event) != SGTM_OK) {
             return SGTM_DECLINED;
         }
 
@@ -136,14 +137,15 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
 static int
 sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
-    const sgtm_ids_t *ids, const sgtm_str_t *in, sgtm_ga4_event_t *event)
+    const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
+    sgtm_ga4_event_t *event)
 {
     unsigned            n;
     sgtm_arg_t          arg;
     sgtm_args_t         args;
     const sgtm_rule_t  *rule;
 
-    sgtm_args_init(&args, in);
+    sgtm_args_init_within(&args, in, whole);
 
     for (n = 0; sgtm_args_next(&args, &arg); n++) {
 

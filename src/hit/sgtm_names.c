@@ -20,6 +20,9 @@ static unsigned sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
 
 
+#define sgtm_names_first(data, len)                                           \
+    sgtm_names_word(data, (len) < 8 ? (len) : 8, len)
+
 #define sgtm_names_lower(c)                                                   \
     (unsigned char) ((c) >= 'A' && (c) <= 'Z' ? (c) | 0x20 : (c))
 
@@ -112,6 +115,7 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
     }
 
     slot->name = *name;
+    slot->word = sgtm_names_first(name->data, name->len);
     slot->hash = hash;
     names->nslots++;
 
@@ -157,28 +161,25 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
 
     prefix->name.len = len;
     prefix->name.data = name->data;
+    prefix->word = sgtm_names_first(name->data, len);
     prefix->hash = sgtm_names_hash(name->data, len);
 
-    if (len < 4) {
-        memset(names->fourth, 0xff, sizeof(names->fourth));
-
-    } else {
-        names->fourth[name->data[3] >> 5] |= 1u << (name->data[3] & 31);
-    }
-
     if (len == 0) {
-        memset(names->first, 0xff, sizeof(names->first));
+        memset(names->covered, 0xff, sizeof(names->covered));
         return &prefix->rule;
     }
 
-    /* either case, for the search without regard to it */
+    i = sgtm_names_begin(prefix->word);
 
-    i = sgtm_names_lower(name->data[0]);
-    names->first[i >> 5] |= 1u << (i & 31);
+    if (len >= 4) {
+        names->covered[i >> 5] |= 1u << (i & 31);
+        return &prefix->rule;
+    }
 
-    if (i >= 'a' && i <= 'z') {
-        i &= ~0x20u;
-        names->first[i >> 5] |= 1u << (i & 31);
+    /* whatever the fourth byte is */
+
+    for (i &= 31; i < sizeof(names->covered) * 8; i += 32) {
+        names->covered[i >> 5] |= 1u << (i & 31);
     }
 
     return &prefix->rule;
@@ -305,11 +306,9 @@ sgtm_names_find_prefix(const sgtm_names_t *names, const unsigned char *data,
     uint32_t            i;
     const sgtm_name_t  *prefix, *best;
 
-    i = len ? data[0] : 0;
+    i = sgtm_names_begin(sgtm_names_first(data, len));
 
-    if (!sgtm_names_bit(names->first, i)
-        || (len >= 4 && !sgtm_names_bit(names->fourth, data[3])))
-    {
+    if (!sgtm_names_bit(names->covered, i)) {
         return NULL;
     }
 
@@ -371,9 +370,9 @@ sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     unsigned            deny;
     const sgtm_name_t  *prefix;
 
-    i = len ? data[0] : 0;
+    i = sgtm_names_begin(sgtm_names_first(data, len));
 
-    if (!(names->first[i >> 5] & (1u << (i & 31)))) {
+    if (!sgtm_names_bit(names->covered, i)) {
         return 0;
     }
 

@@ -52,6 +52,7 @@ typedef struct {
 
 typedef struct {
     sgtm_str_t      name;              /* data is NULL in a free slot */
+    uint64_t        word;              /* sgtm_names_word() of it */
     uint32_t        hash;
     sgtm_rule_t     rule;
 } sgtm_name_t;
@@ -65,8 +66,8 @@ typedef struct {
     sgtm_name_t    *prefixes;          /* names that end in "*", without it */
     uint32_t        nprefixes;
     uint32_t        maxprefixes;
-    uint32_t        first[8];          /* bits: what a prefix begins with */
-    uint32_t        fourth[8];         /* bits: a prefix's fourth byte */
+    uint32_t        covered[32];       /* bits by sgtm_names_begin(): there is
+                                          a prefix for such names */
     uint32_t        heads[8];          /* bits: what any name begins with */
     uint32_t        lengths[256];      /* by sgtm_names_ends(), bits: how long
                                           exact names are, 31 for more */
@@ -81,6 +82,10 @@ typedef struct {
 /* a name's first and last byte, mixed */
 #define sgtm_names_ends(data, len)                                            \
     (((data)[0] ^ (data)[(len) - 1] << 2) & 0xff)
+
+/* a name's first and fourth byte, of letters without their case */
+#define sgtm_names_begin(word)                                                \
+    ((unsigned) ((word) & 0x1f) | (unsigned) ((word) >> 19 & 0x3e0))
 
 /*
  * Whether an exact name of the table could be this one (len is not 0): most of
@@ -170,6 +175,15 @@ sgtm_names_word(const unsigned char *data, size_t len, size_t readable)
 }
 
 
+/* the mixing step of a name's hash, for each of its words */
+
+static inline uint64_t
+sgtm_names_mix(uint64_t hash, uint64_t word)
+{
+    return (hash ^ (word | SGTM_BYTES * 0x20)) * 0x9e3779b97f4a7c15;
+}
+
+
 /*
  * The hash of a name, of which "readable" bytes, at least its length, may be
  * read.  Equal for names that differ only in the case of letters.
@@ -183,8 +197,7 @@ sgtm_names_hash_in(const unsigned char *data, size_t len, size_t readable)
     hash = len;
 
     while (len > 8) {
-        hash ^= sgtm_names_word(data, 8, readable) | SGTM_BYTES * 0x20;
-        hash *= 0x9e3779b97f4a7c15;
+        hash = sgtm_names_mix(hash, sgtm_names_word(data, 8, readable));
         hash ^= hash >> 32;
 
         data += 8;
@@ -192,10 +205,8 @@ sgtm_names_hash_in(const unsigned char *data, size_t len, size_t readable)
         readable -= 8;
     }
 
-    hash ^= sgtm_names_word(data, len, readable) | SGTM_BYTES * 0x20;
-    hash *= 0x9e3779b97f4a7c15;
-
-    return (uint32_t) (hash >> 32);
+    return (uint32_t) (sgtm_names_mix(hash, sgtm_names_word(data, len,
+                                                            readable)) >> 32);
 }
 
 
@@ -203,6 +214,43 @@ static inline uint32_t
 sgtm_names_hash(const unsigned char *data, size_t len)
 {
     return sgtm_names_hash_in(data, len, len);
+}
+
+
+/*
+ * As sgtm_names_find(), for a name that is not empty and whose first bytes are
+ * this word.
+ */
+
+static inline const sgtm_rule_t *
+sgtm_names_look(const sgtm_names_t *names, const unsigned char *data,
+    size_t len, uint64_t word)
+{
+    uint32_t            hash;
+    const sgtm_name_t  *slot;
+
+    if (sgtm_names_exact(names, data, len)) {
+
+        if (len > 8) {
+            return sgtm_names_find(names, data, len,
+                                   sgtm_names_hash(data, len));
+        }
+
+        hash = (uint32_t) (sgtm_names_mix(len, word) >> 32);
+        slot = &names->slots[hash & names->mask];
+
+        if (slot->word == word && slot->name.len == len) {
+            return &slot->rule;
+        }
+
+        return sgtm_names_find(names, data, len, hash);
+    }
+
+    if (!sgtm_names_bit(names->covered, sgtm_names_begin(word))) {
+        return NULL;
+    }
+
+    return sgtm_names_find_prefix(names, data, len);
 }
 
 

@@ -583,6 +583,9 @@ sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n)
     memset(&arg, 0, sizeof(sgtm_arg_t));
 
     arg.key = pair->key;
+    arg.word = sgtm_names_word(pair->key.data,
+                               pair->key.len < 8 ? pair->key.len : 8,
+                               pair->key.len);
     arg.escaped = (pair->key.len
                    && memchr(pair->key.data, '%', pair->key.len) != NULL);
 

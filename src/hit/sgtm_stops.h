@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_http_sgtm_module authors
  *
- * Finds the bytes of a query that need a look, up to 64 at a time, with no
- * branch a byte: a walk over a hit waits for nothing but its own arguments.
+ * Finds the bytes of a query that need a look, 32 at a time, with no branch a
+ * byte: a walk over a hit waits for nothing but its own arguments.
  */
 
 
@@ -25,106 +25,157 @@
 #endif
 
 
+/* how many bytes are looked at together: more than most arguments have */
+#define SGTM_STOPS  32
+
+
+/*
+ * A bit for each of the bytes, the lowest for the first.  "other" is what may
+ * be more than itself: controls, "%", "#", "?", 0x7f and what is over it.  It
+ * has a few more that are harmless, as a space is.
+ */
+
+typedef struct {
+    uint32_t        delim;             /* = & */
+    uint32_t        other;
+} sgtm_stops_t;
+
+
 #if (SGTM_SSE2)
 
 typedef signed char  sgtm_stops_v16_t __attribute__((vector_size(16)));
 typedef char         sgtm_stops_mask_t __attribute__((vector_size(16)));
 
 
-static inline uint64_t
-sgtm_stops16(const unsigned char *p)
+#define sgtm_stops_bits16(v)                                                  \
+    (uint32_t) __builtin_ia32_pmovmskb128((sgtm_stops_mask_t) (v))
+
+
+static inline void
+sgtm_stops32(sgtm_stops_t *stops, const unsigned char *p)
 {
     sgtm_stops_v16_t  x, y;
 
     memcpy(&x, p, 16);
+    memcpy(&y, p + 16, 16);
 
-    /* the bytes are signed: those over 0x7f are below 0x28, too */
+    stops->delim = sgtm_stops_bits16((x == '=') | (x == '&'))
+                   | sgtm_stops_bits16((y == '=') | (y == '&')) << 16;
 
-    y = (sgtm_stops_v16_t) (x < 0x28);
-    y |= (sgtm_stops_v16_t) (x == '=');
-    y |= (sgtm_stops_v16_t) (x == '?');
-    y |= (sgtm_stops_v16_t) (x == 0x7f);
+    /* the bytes are signed: those over 0x7f are not over "%"; 0x7f is "?" */
 
-    return (unsigned) __builtin_ia32_pmovmskb128((sgtm_stops_mask_t) y);
+    x = (x > '%') & ~((x | 0x40) == 0x7f);
+    y = (y > '%') & ~((y | 0x40) == 0x7f);
+
+    stops->other = ~(sgtm_stops_bits16(x) | sgtm_stops_bits16(y) << 16);
 }
 
-#endif
 
-
-#if (SGTM_LITTLE_ENDIAN)
-
-/*
- * Each test sets the highest bit of its bytes; a carry may set that of others
- * as well, but never clears one.  The product brings the eight bits together.
- */
-
-static inline uint64_t
-sgtm_stops8(const unsigned char *p)
+static inline uint32_t
+sgtm_stops32_of(const unsigned char *p, unsigned char c)
 {
-    uint64_t  x, y, z;
+    sgtm_stops_v16_t  x, y;
 
-    memcpy(&x, p, 8);
+    memcpy(&x, p, 16);
+    memcpy(&y, p + 16, 16);
 
-    y = x ^ (SGTM_BYTES * '?');
-    z = x ^ (SGTM_BYTES * '=');
-
-    y = (y - SGTM_BYTES) & ~y;
-    y |= (z - SGTM_BYTES) & ~z;
-    y |= (x - SGTM_BYTES * 0x28) & ~x;
-    y |= x | (x + SGTM_BYTES);
-
-    y = y >> 7 & SGTM_BYTES;
-
-    return y * 0x0102040810204080 >> 56;
+    return sgtm_stops_bits16(x == (signed char) c)
+           | sgtm_stops_bits16(y == (signed char) c) << 16;
 }
 
-#endif
+#elif (SGTM_LITTLE_ENDIAN)
+
+/* the highest bits of eight bytes, together */
+#define sgtm_stops_bits8(x)                                                   \
+    (uint32_t) (((x) >> 7 & SGTM_BYTES) * 0x0102040810204080 >> 56)
 
 
-/*
- * A bit for each of at most 64 bytes, the lowest for the first: what is below
- * 0x28 (controls, "#", "%" and "&"), "=", "?", 0x7f and what is over it.  Other
- * bits may be set as well, but none of these is missed.
- */
+/* sets the highest bit of the bytes that are c, and clears all others */
 
 static inline uint64_t
-sgtm_stops(const unsigned char *p, size_t len)
+sgtm_stops8_of(uint64_t x, unsigned char c)
 {
-    size_t    i;
-    uint64_t  stops;
+    x ^= SGTM_BYTES * c;
+    x |= (x & SGTM_BYTES * 0x7f) + SGTM_BYTES * 0x7f;
 
-    i = 0;
-    stops = 0;
+    return ~x & SGTM_BYTES * 0x80;
+}
 
-    if (len > 64) {
-        len = 64;
+
+static inline void
+sgtm_stops32(sgtm_stops_t *stops, const unsigned char *p)
+{
+    unsigned  i;
+    uint64_t  x, y;
+
+    memset(stops, 0, sizeof(sgtm_stops_t));
+
+    for (i = 0; i < SGTM_STOPS; i += 8) {
+        memcpy(&x, p + i, 8);
+
+        y = sgtm_stops8_of(x, '=') | sgtm_stops8_of(x, '&');
+
+        stops->delim |= sgtm_stops_bits8(y) << i;
+
+        /* below "&", over 0x7e, "?" */
+
+        y = ~((x & SGTM_BYTES * 0x7f) + SGTM_BYTES * (0x80 - '&'));
+        y |= x | ((x & SGTM_BYTES * 0x7f) + SGTM_BYTES);
+        y |= sgtm_stops8_of(x, '?');
+
+        stops->other |= sgtm_stops_bits8(y) << i;
     }
+}
 
-#if (SGTM_SSE2)
 
-    for ( /* void */ ; len - i >= 16; i += 16) {
-        stops |= sgtm_stops16(p + i) << i;
-    }
+static inline uint32_t
+sgtm_stops32_of(const unsigned char *p, unsigned char c)
+{
+    unsigned  i;
+    uint32_t  stops;
+    uint64_t  x;
 
-#endif
-
-#if (SGTM_LITTLE_ENDIAN)
-
-    for ( /* void */ ; len - i >= 8; i += 8) {
-        stops |= sgtm_stops8(p + i) << i;
-    }
-
-#endif
-
-    for ( /* void */ ; i < len; i++) {
-
-        if (p[i] < 0x28 || p[i] == '=' || p[i] == '?' || p[i] >= 0x7f) {
-            stops |= (uint64_t) 1 << i;
-        }
+    for (i = 0, stops = 0; i < SGTM_STOPS; i += 8) {
+        memcpy(&x, p + i, 8);
+        stops |= sgtm_stops_bits8(sgtm_stops8_of(x, c)) << i;
     }
 
     return stops;
 }
+
+#else
+
+static inline void
+sgtm_stops32(sgtm_stops_t *stops, const unsigned char *p)
+{
+    unsigned  i;
+    uint32_t  bit;
+
+    memset(stops, 0, sizeof(sgtm_stops_t));
+
+    for (i = 0; i < SGTM_STOPS; i++) {
+        bit = (uint32_t) 1 << i;
+
+        stops->delim |= (p[i] == '=' || p[i] == '&') ? bit : 0;
+        stops->other |= (p[i] < '&' || p[i] == '?' || p[i] > 0x7e) ? bit : 0;
+    }
+}
+
+
+static inline uint32_t
+sgtm_stops32_of(const unsigned char *p, unsigned char c)
+{
+    unsigned  i;
+    uint32_t  stops;
+
+    for (i = 0, stops = 0; i < SGTM_STOPS; i++) {
+        stops |= (uint32_t) (p[i] == c) << i;
+    }
+
+    return stops;
+}
+
+#endif
 
 
 /* the number of the lowest bit that is set; there must be one */
@@ -147,6 +198,33 @@ sgtm_stops_first(uint64_t stops)
     return n;
 
 #endif
+}
+
+
+/* the same, and clears it; any number where there is none */
+
+static inline unsigned
+sgtm_stops_take(uint64_t *stops)
+{
+    unsigned  n;
+
+    n = sgtm_stops_first(*stops | (uint64_t) 1 << 63);
+    *stops &= *stops - 1;
+
+    return n;
+}
+
+
+/* how many bits are set */
+
+static inline unsigned
+sgtm_stops_number(uint64_t stops)
+{
+    stops -= stops >> 1 & SGTM_BYTES * 0x55;
+    stops = (stops & SGTM_BYTES * 0x33) + (stops >> 2 & SGTM_BYTES * 0x33);
+    stops = (stops + (stops >> 4)) & SGTM_BYTES * 0x0f;
+
+    return (unsigned) (stops * SGTM_BYTES >> 56);
 }
 
 
