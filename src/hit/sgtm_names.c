@@ -8,6 +8,8 @@
 
 
 static size_t sgtm_names_slots(size_t exact);
+static void sgtm_names_add_head(sgtm_names_t *names, const sgtm_str_t *name);
+static void sgtm_names_set_column(uint32_t *bits, unsigned i);
 static sgtm_rule_t *sgtm_names_add_prefix(sgtm_names_t *names,
     const sgtm_str_t *name);
 static void sgtm_names_change_rule(sgtm_rule_t *rule, const sgtm_rule_t *on,
@@ -20,8 +22,18 @@ static unsigned sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
 
 
+#define sgtm_names_set(bits, i)  (bits)[(i) >> 5] |= 1u << ((i) & 31)
+
 #define sgtm_names_first(data, len)                                           \
     sgtm_names_word(data, (len) < 8 ? (len) : 8, len)
+
+/* in the first bytes, as many as the prefix has; of a long one the rest may */
+
+#define sgtm_names_differ(prefix, first)                                      \
+    ((prefix)->name.len                                                       \
+     ? ((first) ^ (prefix)->word)                                             \
+       << (64 - 8 * ((prefix)->name.len < 8 ? (prefix)->name.len : 8))        \
+     : 0)
 
 #define sgtm_names_lower(c)                                                   \
     (unsigned char) ((c) >= 'A' && (c) <= 'Z' ? (c) | 0x20 : (c))
@@ -76,12 +88,7 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
         return NULL;
     }
 
-    if (name->len == 0 || name->data[0] == '*') {
-        memset(names->heads, 0xff, sizeof(names->heads));
-
-    } else {
-        names->heads[name->data[0] >> 5] |= 1u << (name->data[0] & 31);
-    }
+    sgtm_names_add_head(names, name);
 
     if (name->len && name->data[name->len - 1] == '*') {
         return sgtm_names_add_prefix(names, name);
@@ -125,6 +132,33 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
     }
 
     return &slot->rule;
+}
+
+
+static void
+sgtm_names_add_head(sgtm_names_t *names, const sgtm_str_t *name)
+{
+    if (name->len == 0 || name->data[0] == '*') {
+        memset(names->heads, 0xff, sizeof(names->heads));
+
+    } else if (name->len == 1 || name->data[1] == '*') {
+        /* whatever follows */
+        sgtm_names_set_column(names->heads, name->data[0] & 31);
+
+    } else {
+        sgtm_names_set(names->heads, sgtm_names_head(name->data));
+    }
+}
+
+
+/* the 32 bits for names that have the first byte in common */
+
+static void
+sgtm_names_set_column(uint32_t *bits, unsigned i)
+{
+    for ( /* void */ ; i < 1024; i += 32) {
+        sgtm_names_set(bits, i);
+    }
 }
 
 
@@ -172,14 +206,11 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
     i = sgtm_names_begin(prefix->word);
 
     if (len >= 4) {
-        names->covered[i >> 5] |= 1u << (i & 31);
-        return &prefix->rule;
-    }
+        sgtm_names_set(names->covered, i);
 
-    /* whatever the fourth byte is */
-
-    for (i &= 31; i < sizeof(names->covered) * 8; i += 32) {
-        names->covered[i >> 5] |= 1u << (i & 31);
+    } else {
+        /* whatever the fourth byte is */
+        sgtm_names_set_column(names->covered, i & 31);
     }
 
     return &prefix->rule;
@@ -304,11 +335,12 @@ sgtm_names_find_prefix(const sgtm_names_t *names, const unsigned char *data,
     size_t len)
 {
     uint32_t            i;
+    uint64_t            word;
     const sgtm_name_t  *prefix, *best;
 
-    i = sgtm_names_begin(sgtm_names_first(data, len));
+    word = sgtm_names_first(data, len);
 
-    if (!sgtm_names_bit(names->covered, i)) {
+    if (!sgtm_names_bit(names->covered, sgtm_names_begin(word))) {
         return NULL;
     }
 
@@ -317,7 +349,8 @@ sgtm_names_find_prefix(const sgtm_names_t *names, const unsigned char *data,
     for (i = 0; i < names->nprefixes; i++) {
         prefix = &names->prefixes[i];
 
-        if ((best == NULL || prefix->name.len > best->name.len)
+        if (sgtm_names_differ(prefix, word) == 0
+            && (best == NULL || prefix->name.len > best->name.len)
             && sgtm_names_covers(&prefix->name, data, len))
         {
             best = prefix;

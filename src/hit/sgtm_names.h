@@ -68,7 +68,8 @@ typedef struct {
     uint32_t        maxprefixes;
     uint32_t        covered[32];       /* bits by sgtm_names_begin(): there is
                                           a prefix for such names */
-    uint32_t        heads[8];          /* bits: what any name begins with */
+    uint32_t        heads[32];         /* bits by sgtm_names_head(): a name
+                                          may begin so */
     uint32_t        lengths[256];      /* by sgtm_names_ends(), bits: how long
                                           exact names are, 31 for more */
 } sgtm_names_t;
@@ -76,8 +77,13 @@ typedef struct {
 
 #define sgtm_names_bit(bits, c)     ((bits)[(c) >> 5] >> ((c) & 31) & 1)
 
-/* whether any name of the table begins with this byte */
-#define sgtm_names_begins(names, c)  sgtm_names_bit((names)->heads, c)
+/* a name's first two bytes, of letters without their case */
+#define sgtm_names_head(data)                                                 \
+    ((unsigned) ((data)[0] & 0x1f) | (unsigned) ((data)[1] & 0x1f) << 5)
+
+/* whether any name of the table could be this one: two bytes are read */
+#define sgtm_names_begins(names, data)                                        \
+    sgtm_names_bit((names)->heads, sgtm_names_head(data))
 
 /* a name's first and last byte, mixed */
 #define sgtm_names_ends(data, len)                                            \
@@ -175,7 +181,7 @@ sgtm_names_word(const unsigned char *data, size_t len, size_t readable)
 }
 
 
-/* the mixing step of a name's hash, for each of its words */
+/* one step of a name's hash, for each of its words */
 
 static inline uint64_t
 sgtm_names_mix(uint64_t hash, uint64_t word)
@@ -184,36 +190,25 @@ sgtm_names_mix(uint64_t hash, uint64_t word)
 }
 
 
-/*
- * The hash of a name, of which "readable" bytes, at least its length, may be
- * read.  Equal for names that differ only in the case of letters.
- */
+/* equal for names that differ only in the case of letters */
 
 static inline uint32_t
-sgtm_names_hash_in(const unsigned char *data, size_t len, size_t readable)
+sgtm_names_hash(const unsigned char *data, size_t len)
 {
     uint64_t  hash;
 
     hash = len;
 
     while (len > 8) {
-        hash = sgtm_names_mix(hash, sgtm_names_word(data, 8, readable));
+        hash = sgtm_names_mix(hash, sgtm_names_word(data, 8, len));
         hash ^= hash >> 32;
 
         data += 8;
         len -= 8;
-        readable -= 8;
     }
 
-    return (uint32_t) (sgtm_names_mix(hash, sgtm_names_word(data, len,
-                                                            readable)) >> 32);
-}
-
-
-static inline uint32_t
-sgtm_names_hash(const unsigned char *data, size_t len)
-{
-    return sgtm_names_hash_in(data, len, len);
+    return (uint32_t) (sgtm_names_mix(hash, sgtm_names_word(data, len, len))
+                       >> 32);
 }
 
 

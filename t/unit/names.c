@@ -58,7 +58,7 @@ change(sgtm_names_t *names, const char *name, unsigned deny_on,
 static void
 test_hash(void)
 {
-    size_t         len, i;
+    size_t         len, i, n;
     unsigned       bad;
     sgtm_str_t     str;
     unsigned char  text[64], upper[64];
@@ -81,8 +81,9 @@ test_hash(void)
 
         /* what lies behind a name must not count */
 
-        bad += (sgtm_names_hash(str.data, len)
-                != sgtm_names_hash_in(text, len, sizeof(text)));
+        n = (len < 8) ? len : 8;
+        bad += (sgtm_names_word(str.data, n, len)
+                != sgtm_names_word(text, n, sizeof(text)));
         bad += (sgtm_names_hash(str.data, len) != sgtm_names_hash(upper, len));
 
         for (i = 0; i < len; i++) {
