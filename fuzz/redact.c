@@ -17,6 +17,10 @@
 #define FUZZ_PLAIN  0x08               /* the built-in table alone */
 
 
+typedef size_t (*rewrite_pt)(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
+    unsigned char *out);
+
+
 static sgtm_names_t  plain;
 static sgtm_names_t  names;
 
@@ -199,42 +203,26 @@ check_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in)
 }
 
 
-/* what the parser has marked gives the same as reading the query again */
+/* what the parser has marked gives the same as reading the hit again */
 
 static void
-check_marks(sgtm_rewrite_t *rw, const sgtm_str_t *in)
+check_same(sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, const sgtm_str_t *in,
+    rewrite_pt rewrite)
 {
     size_t          n, m, size;
-    sgtm_ga4_t      hit;
-    sgtm_ids_t      ids;
-    sgtm_str_t      body;
     unsigned char  *scanned, *marked;
-
-    static sgtm_str_t  tid = sgtm_string("G-ABC1234567");
-
-    ids.elts = &tid;
-    ids.nelts = 1;
-
-    body.len = 0;
-    body.data = NULL;
-
-    if (sgtm_ga4_parse(&hit, rw->names, &ids, in, &body) != SGTM_OK
-        || hit.nmarks > SGTM_MAX_MARKS)
-    {
-        return;
-    }
 
     size = sgtm_rewrite_size(rw, in->len);
     scanned = malloc(size + 1);
     marked = malloc(size + 1);
     fuzz_check(scanned != NULL && marked != NULL);
 
-    n = sgtm_rewrite_query(rw, in, scanned);
+    n = rewrite(rw, in, scanned);
 
-    rw->marks = hit.marks;
-    rw->nmarks = hit.nmarks;
+    rw->marks = hit->marks;
+    rw->nmarks = hit->nmarks;
 
-    m = sgtm_rewrite_query(rw, in, marked);
+    m = rewrite(rw, in, marked);
 
     fuzz_check(n == m && memcmp(scanned, marked, n) == 0);
 
@@ -245,11 +233,34 @@ check_marks(sgtm_rewrite_t *rw, const sgtm_str_t *in)
 }
 
 
+static void
+check_marks(sgtm_rewrite_t *rw, const sgtm_str_t *query, const sgtm_str_t *body)
+{
+    sgtm_ga4_t  hit;
+    sgtm_ids_t  ids;
+
+    static sgtm_str_t  tid = sgtm_string("G-ABC1234567");
+
+    ids.elts = &tid;
+    ids.nelts = 1;
+
+    if (sgtm_ga4_parse(&hit, rw->names, &ids, query, body) == SGTM_OK
+        && hit.nmarks <= SGTM_MAX_MARKS)
+    {
+        check_same(rw, &hit, query, sgtm_rewrite_query);
+        check_same(rw, &hit, body, sgtm_rewrite_body);
+    }
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    sgtm_str_t      in;
+    sgtm_str_t      in, none;
     sgtm_rewrite_t  rw;
+
+    static const sgtm_str_t  query =
+        sgtm_string("v=2&tid=G-ABC1234567&en=page_view&cid=1.2&npa=1");
 
     if (size < 2) {
         return 0;
@@ -282,7 +293,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_query(&rw, &in);
     check_body(&rw, &in);
-    check_marks(&rw, &in);
+    none.len = 0;
+    none.data = NULL;
+
+    check_marks(&rw, &in, &none);
+    check_marks(&rw, &query, &in);
 
     free(in.data);
 

@@ -74,11 +74,12 @@ extern const unsigned char  sgtm_args_hex[256];
      : (unsigned) sgtm_args_hex[(p)[0]] << 4 | sgtm_args_hex[(p)[1]])
 
 
-/* an argument of a query that a rewriter may have to look at, and its rule */
+/* an argument that a rewriter may have to look at, and its rule */
 
 typedef struct {
-    sgtm_arg_t          arg;
-    const sgtm_rule_t  *rule;          /* NULL: it is nested alone */
+    sgtm_arg_t      arg;
+    sgtm_rule_t     rule;              /* empty: it is nested alone */
+    unsigned        line;              /* 0: the query; of a body, from 1 */
 } sgtm_mark_t;
 
 

@@ -28,7 +28,6 @@ typedef struct {
     unsigned        version:1;
     unsigned        bad_version:1;
 
-    unsigned        query:1;           /* it is the query that is read */
     unsigned        seen_tid:1;        /* in the query, or in this line */
     unsigned        seen_cid:1;
     unsigned        seen_en:1;
@@ -45,12 +44,11 @@ typedef struct {
 
 static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
-    sgtm_ga4_event_t *event);
-static int sgtm_ga4_marked(const sgtm_rule_t *rule);
+    unsigned line, sgtm_ga4_event_t *event);
 static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
-    const sgtm_arg_t *arg);
-static void sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
-    sgtm_ga4_event_t *event, const sgtm_rule_t *rule, const sgtm_arg_t *arg);
+    const sgtm_arg_t *arg, unsigned line);
+static void sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
+    sgtm_ga4_event_t *event, const sgtm_str_t *values, unsigned seen);
 static uint8_t sgtm_ga4_check_tid(const sgtm_ids_t *ids,
     const sgtm_str_t *value);
 static int sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event);
@@ -69,11 +67,27 @@ static const sgtm_ga4_tag_t  sgtm_ga4_tags[] = {
 };
 
 
+#define sgtm_ga4_seen(seen, key)  ((seen) >> (key) & 1)
+
+
+static const sgtm_rule_t  sgtm_ga4_no_rule;
+
+
+/* keys that a rewriter may have to do with, whatever the rule is */
+
+static const uint8_t  sgtm_ga4_marked[SGTM_KEY_LAST] = {
+    [SGTM_KEY_CID] = 1,
+    [SGTM_KEY_SID] = 1,
+    [SGTM_KEY_NPA] = 1,
+    [SGTM_KEY_RICHSSTSSE] = 1
+};
+
+
 int
 sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body)
 {
-    unsigned          first;
+    unsigned          n, first;
     sgtm_str_t        rest, line, end;
     sgtm_ga4_event_t  shared, event;
 
@@ -82,17 +96,13 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
     memset(hit, 0, offsetof(sgtm_ga4_t, marks));
     memset(&shared, 0, sizeof(sgtm_ga4_event_t));
 
-    shared.query = 1;
-
-    if (sgtm_ga4_args(hit, names, ids, query, query, &shared) != SGTM_OK) {
+    if (sgtm_ga4_args(hit, names, ids, query, query, 0, &shared) != SGTM_OK) {
         return SGTM_DECLINED;
     }
 
-    shared.query = 0;
-
     rest = *body;
 
-    while (sgtm_args_line(&rest, &line, &end)) {
+    for (n = 1; sgtm_args_line(&rest, &line, &end); n++) {
 
         if (line.len == 0) {
             continue;
@@ -107,7 +117,7 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
         event.seen_cid = 0;
         event.seen_en = 0;
 
-        if (sgtm_ga4_args(hit, names, ids, &line, body, &event) != SGTM_OK) {
+        if (sgtm_ga4_args(hit, names, ids, &line, body, n, &event) != SGTM_OK) {
             return SGTM_DECLINED;
         }
 
@@ -138,12 +148,17 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
 static int
 sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
-    sgtm_ga4_event_t *event)
+    unsigned line, sgtm_ga4_event_t *event)
 {
-    unsigned            n;
+    unsigned            n, key, seen, flags, nested;
+    sgtm_str_t          values[SGTM_KEY_LAST];
     sgtm_arg_t          arg;
     sgtm_args_t         args;
     const sgtm_rule_t  *rule;
+
+    seen = 0;
+    flags = 0;
+    nested = 0;
 
     sgtm_args_init_within(&args, in, whole);
 
@@ -158,31 +173,46 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
             return sgtm_ga4_refuse(hit, arg.fault);
         }
 
-        hit->nested |= arg.nested;
-
         rule = sgtm_args_rule(names, &arg);
 
-        if (event->query && (arg.nested || sgtm_ga4_marked(rule))) {
-            sgtm_ga4_mark(hit, rule, &arg);
+        if (rule == NULL) {
+            rule = &sgtm_ga4_no_rule;
         }
 
-        if (rule != NULL) {
-            hit->deny |= rule->deny;
-            hit->touched |= (rule->flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET))
-                            ? 1 : 0;
+        hit->deny |= rule->deny;
+        flags |= rule->flags;
+        nested |= arg.nested;
 
-            if (rule->key != SGTM_KEY_NONE) {
-                sgtm_ga4_value(hit, ids, event, rule, &arg);
-                continue;
+        if (rule->deny | rule->flags | arg.nested
+            | sgtm_ga4_marked[rule->key])
+        {
+            sgtm_ga4_mark(hit, rule, &arg, line);
+        }
+
+        key = rule->key;
+
+        if (key == SGTM_KEY_NONE) {
+
+            if (sgtm_limits_concern(&arg)) {
+                hit->over |= sgtm_limits_arg(&event->limits, &arg);
             }
+
+            continue;
         }
 
-        if (sgtm_limits_concern(&arg)) {
-            hit->over |= sgtm_limits_arg(&event->limits, &arg);
+        if (seen >> key & 1) {
+            sgtm_ga4_values(hit, ids, event, values, 1u << key);
         }
+
+        values[key] = arg.value;
+        seen |= 1u << key;
     }
 
+    sgtm_ga4_values(hit, ids, event, values, seen);
+
     hit->args += n;
+    hit->nested |= nested;
+    hit->touched |= (flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET)) ? 1 : 0;
 
     if (event->bad_version) {
         return sgtm_ga4_refuse(hit, SGTM_REASON_NO_VERSION);
@@ -196,28 +226,18 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
 }
 
 
-/* whether a rewriter could have anything to do with such an argument */
-
-static int
-sgtm_ga4_marked(const sgtm_rule_t *rule)
-{
-    static const unsigned char  keys[SGTM_KEY_LAST] = {
-        [SGTM_KEY_CID] = 1,
-        [SGTM_KEY_SID] = 1,
-        [SGTM_KEY_NPA] = 1,
-        [SGTM_KEY_RICHSSTSSE] = 1
-    };
-
-    return rule != NULL && (rule->deny || rule->flags || keys[rule->key]);
-}
-
-
 static void
-sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg)
+sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg,
+    unsigned line)
 {
+    sgtm_mark_t  *mark;
+
     if (hit->nmarks < SGTM_MAX_MARKS) {
-        hit->marks[hit->nmarks].arg = *arg;
-        hit->marks[hit->nmarks].rule = rule;
+        mark = &hit->marks[hit->nmarks];
+
+        mark->arg = *arg;
+        mark->rule = *rule;
+        mark->line = line;
     }
 
     hit->nmarks++;
@@ -225,85 +245,80 @@ sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg)
 
 
 /*
- * Of a repeated parameter the first counts, but every "v" and "tid" must be
- * right, and every consent signal can only tighten: which one a tagging server
- * reads is its own affair.
+ * Takes over the values of the keys whose bits are set in seen.  Of a repeated
+ * parameter the first counts, but every "v" and "tid" must be right, and every
+ * consent signal can only tighten: which one a tagging server reads is its own
+ * affair.
  */
 
 static void
-sgtm_ga4_value(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
-    const sgtm_rule_t *rule, const sgtm_arg_t *arg)
+sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
+    const sgtm_str_t *values, unsigned seen)
 {
-    sgtm_consent_t  consent;
+    sgtm_consent_t     consent;
+    const sgtm_str_t  *value;
 
-    switch (rule->key) {
+    if (sgtm_ga4_seen(seen, SGTM_KEY_EN)) {
+        value = &values[SGTM_KEY_EN];
 
-    case SGTM_KEY_V:
+        hit->over |= sgtm_limits_event_name(value);
 
-        if (!sgtm_args_is(&arg->value, (unsigned char *) "2", 1)) {
+        if (!event->seen_en) {
+            event->en = *value;
+            event->seen_en = 1;
+        }
+    }
+
+    /* a line of a batch has no more, as a rule */
+
+    if ((seen & ~(1u << SGTM_KEY_EN)) == 0) {
+        return;
+    }
+
+    if (sgtm_ga4_seen(seen, SGTM_KEY_V)) {
+        value = &values[SGTM_KEY_V];
+
+        if (!sgtm_args_is(value, (unsigned char *) "2", 1)) {
             event->bad_version = 1;
         }
 
         event->version = 1;
-        return;
+    }
 
-    case SGTM_KEY_TID:
+    if (sgtm_ga4_seen(seen, SGTM_KEY_TID)) {
+        value = &values[SGTM_KEY_TID];
 
-        if (!event->reason && arg->value.len) {
-            event->reason = sgtm_ga4_check_tid(ids, &arg->value);
+        if (!event->reason && value->len) {
+            event->reason = sgtm_ga4_check_tid(ids, value);
         }
 
         if (!event->seen_tid) {
-            event->tid = arg->value;
+            event->tid = *value;
             event->seen_tid = 1;
         }
+    }
 
-        return;
+    if (sgtm_ga4_seen(seen, SGTM_KEY_CID) && !event->seen_cid) {
+        event->cid = values[SGTM_KEY_CID];
+        event->seen_cid = 1;
+    }
 
-    case SGTM_KEY_EN:
+    if (sgtm_ga4_seen(seen, SGTM_KEY_UID)) {
+        hit->over |= sgtm_limits_user_id(&values[SGTM_KEY_UID]);
+    }
 
-        hit->over |= sgtm_limits_event_name(&arg->value);
-
-        if (!event->seen_en) {
-            event->en = arg->value;
-            event->seen_en = 1;
-        }
-
-        return;
-
-    case SGTM_KEY_CID:
-
-        if (!event->seen_cid) {
-            event->cid = arg->value;
-            event->seen_cid = 1;
-        }
-
-        return;
-
-    case SGTM_KEY_UID:
-
-        hit->over |= sgtm_limits_user_id(&arg->value);
-        return;
-
-    case SGTM_KEY_GCS:
-
-        (void) sgtm_consent_gcs(&arg->value, &consent);
+    if (sgtm_ga4_seen(seen, SGTM_KEY_GCS)) {
+        (void) sgtm_consent_gcs(&values[SGTM_KEY_GCS], &consent);
         sgtm_consent_strictest(&hit->gcs, &consent);
-        return;
+    }
 
-    case SGTM_KEY_GCD:
-
-        (void) sgtm_consent_gcd(&arg->value, &consent);
+    if (sgtm_ga4_seen(seen, SGTM_KEY_GCD)) {
+        (void) sgtm_consent_gcd(&values[SGTM_KEY_GCD], &consent);
         sgtm_consent_strictest(&hit->gcd, &consent);
-        return;
+    }
 
-    case SGTM_KEY_NPA:
-
+    if (sgtm_ga4_seen(seen, SGTM_KEY_NPA)) {
         hit->npa = 1;
-        return;
-
-    default:
-        return;
     }
 }
 

@@ -46,9 +46,9 @@ typedef struct {
                                           as it is written, any bytes */
 
     /*
-     * The query's arguments that any rewriting could touch, in order, so that
-     * it need not be read again.  More than SGTM_MAX_MARKS: not all are there.
-     * Last, since it is not zeroed.
+     * The arguments that any rewriting could touch, in order, so that query
+     * and body need not be read again.  More than SGTM_MAX_MARKS: not all are
+     * there.  Last, since it is not zeroed.
      */
 
     unsigned        nmarks;

@@ -84,6 +84,26 @@ static const sgtm_str_t  sgtm_limits_prefixes[] = {
 };
 
 
+#define SGTM_BEGINS_EU  1
+#define SGTM_BEGINS_P   2
+#define SGTM_BEGINS_D   4
+
+const uint8_t  sgtm_limits_first[256] = {
+    ['e'] = SGTM_BEGINS_EU,
+    ['u'] = SGTM_BEGINS_EU,
+    ['p'] = SGTM_BEGINS_P,
+    ['d'] = SGTM_BEGINS_D
+};
+
+
+const uint8_t  sgtm_limits_second[256] = {
+    ['p'] = SGTM_BEGINS_EU,
+    ['r'] = SGTM_BEGINS_P | SGTM_BEGINS_D,
+    ['l'] = SGTM_BEGINS_D,
+    ['t'] = SGTM_BEGINS_D
+};
+
+
 #define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
 
 

@@ -29,12 +29,18 @@ typedef struct {
  */
 unsigned sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg);
 
-/* whether it could return any for this argument */
+/*
+ * Whether it has to be called for an argument: "ep", "up", "pr" and "d" with
+ * "l", "r" or "t", by the first two bytes of a key.
+ */
+
+extern const uint8_t  sgtm_limits_first[256];
+extern const uint8_t  sgtm_limits_second[256];
+
 #define sgtm_limits_concern(arg)                                              \
-    ((arg)->escaped                                                           \
-     || ((arg)->key.len                                                       \
-         && ((arg)->key.data[0] == 'e' || (arg)->key.data[0] == 'u'           \
-             || (arg)->key.data[0] == 'd' || (arg)->key.data[0] == 'p')))
+    (((sgtm_limits_first[(arg)->word & 0xff]                                  \
+       & sgtm_limits_second[(arg)->word >> 8 & 0xff]))                        \
+     | (arg)->escaped)
 
 /* the bits of an event's name, the value of "en" */
 unsigned sgtm_limits_event_name(const sgtm_str_t *value);

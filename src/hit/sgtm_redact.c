@@ -19,6 +19,8 @@
 
 typedef struct {
     const sgtm_rewrite_t  *rw;
+    const sgtm_mark_t     *mark;       /* the next one */
+    const sgtm_mark_t     *mark_end;
 
     unsigned char         *last;       /* of the output */
 
@@ -38,7 +40,8 @@ typedef struct {
 static void sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx,
     const sgtm_rewrite_t *rw, unsigned char *out);
 static void sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
-static void sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
+static void sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
+    unsigned line);
 static size_t sgtm_rewrite_len(const sgtm_arg_t *arg);
 static void sgtm_rewrite_arg(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
     const sgtm_arg_t *arg);
@@ -97,7 +100,7 @@ sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     sgtm_rewrite_init(&ctx, rw, out);
 
     if (rw->marks != NULL) {
-        sgtm_rewrite_marks(&ctx, in);
+        sgtm_rewrite_marks(&ctx, in, 0);
 
     } else {
         sgtm_rewrite_args(&ctx, in);
@@ -113,6 +116,7 @@ size_t
 sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     unsigned char *out)
 {
+    unsigned            n;
     sgtm_str_t          rest, line, end;
     sgtm_rewrite_ctx_t  ctx;
 
@@ -121,9 +125,19 @@ sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     ctx.body = 1;
     rest = *in;
 
-    while (sgtm_args_line(&rest, &line, &end)) {
+    while (ctx.mark < ctx.mark_end && ctx.mark->line == 0) {
+        ctx.mark++;
+    }
 
-        sgtm_rewrite_args(&ctx, &line);
+    for (n = 1; sgtm_args_line(&rest, &line, &end); n++) {
+
+        if (rw->marks != NULL) {
+            sgtm_rewrite_marks(&ctx, &line, n);
+
+        } else {
+            sgtm_rewrite_args(&ctx, &line);
+        }
+
         sgtm_rewrite_finish(&ctx);
         sgtm_rewrite_copy(&ctx, end.data, end.len);
 
@@ -142,6 +156,11 @@ sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx, const sgtm_rewrite_t *rw,
 
     ctx->rw = rw;
     ctx->last = out;
+
+    if (rw->marks != NULL) {
+        ctx->mark = rw->marks;
+        ctx->mark_end = rw->marks + rw->nmarks;
+    }
 }
 
 
@@ -162,12 +181,12 @@ sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
 /* what lies between two marks stays, whatever it is */
 
 static void
-sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
+sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
+    unsigned line)
 {
-    size_t              n;
+    unsigned char      *pos, *end;
     const sgtm_arg_t   *arg;
     const sgtm_mark_t  *mark;
-    unsigned char      *pos, *end;
 
     if (in->len == 0) {
         return;
@@ -175,17 +194,17 @@ sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
 
     pos = in->data;
     end = in->data + in->len;
-    mark = ctx->rw->marks;
 
-    for (n = ctx->rw->nmarks; n; n--, mark++) {
+    while (ctx->mark < ctx->mark_end && ctx->mark->line == line) {
 
+        mark = ctx->mark++;
         arg = &mark->arg;
 
         if (arg->key.data > pos) {
             sgtm_rewrite_stays(ctx, pos, (size_t) (arg->key.data - 1 - pos));
         }
 
-        sgtm_rewrite_arg(ctx, mark->rule, arg);
+        sgtm_rewrite_arg(ctx, &mark->rule, arg);
 
         pos = arg->key.data + sgtm_rewrite_len(arg);
 

@@ -36,7 +36,7 @@ typedef struct {
     unsigned             fresh:1;      /* cid and sid become random values */
     uint64_t             seed;         /* of the hit, for these */
 
-    /* of a query that has been parsed, all that may have to change; or NULL */
+    /* of a hit that has been parsed, all that may have to change; or NULL */
 
     const sgtm_mark_t   *marks;
     size_t               nmarks;
@@ -64,7 +64,8 @@ size_t sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
 /*
  * The same for the lines of a body, each in its own right; a parameter that is
  * set (or npa, when forced) leaves the lines, since the query's holds.  Line
- * ends stay, an emptied line too.  Writes at most in->len bytes.
+ * ends stay, an emptied line too.  Writes at most in->len bytes.  With
+ * rw->marks it is the body that they point into.
  */
 size_t sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     unsigned char *out);

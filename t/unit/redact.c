@@ -479,6 +479,60 @@ test_fresh(void)
 }
 
 
+/* what the parser has marked is all that has to be looked at */
+
+static void
+test_marks(void)
+{
+    size_t          i, n, m;
+    sgtm_ga4_t      hit;
+    sgtm_str_t      id, query, body;
+    sgtm_ids_t      ids;
+    sgtm_names_t    table;
+    unsigned char  *out;
+
+    static const char  *const  bodies[][2] = {
+        { "en=a&x=1\r\nen=b&x=2\r\n", "en=a&x=1\r\nen=b&x=2\r\n" },
+        { "en=a&gclid=1&x=1\r\n\r\nen=b&x=2\n", "en=a&x=1\r\n\r\nen=b&x=2\n" },
+        { "en=a\ngclid=1\nx=1&gclid=2", "en=a\n\nx=1" },
+        { "gclid=1&en=a&&\nnpa=0&x\r\ny", "en=a&&\nx\r\ny" },
+        { "\nen=a&ep.l=%3Fgclid%3D1%26b&z\nz", "\nen=a&ep.l=%3Fb&z\nz" }
+    };
+
+    unit_names(&table, sgtm_default_params);
+
+    id = unit_str("G-ABC1234567");
+    ids.elts = &id;
+    ids.nelts = 1;
+
+    query = unit_str("v=2&en=p&gclid=1&tid=G-ABC1234567&npa=0"
+                     "&dl=%3Fgclid%3D1&");
+    out = unit_alloc(sgtm_rewrite_size(&rewrite, query.len) + 100);
+
+    for (i = 0; i < unit_nelts(bodies); i++) {
+
+        body = unit_str(bodies[i][0]);
+
+        unit_ok(sgtm_ga4_parse(&hit, &table, &ids, &query, &body) == SGTM_OK,
+                "a batch is parsed");
+
+        memset(&rewrite, 0, sizeof(sgtm_rewrite_t));
+
+        rewrite.names = &table;
+        rewrite.deny = SGTM_DENY_AD_STORAGE;
+        rewrite.npa = 1;
+        rewrite.marks = hit.marks;
+        rewrite.nmarks = hit.nmarks;
+
+        n = sgtm_rewrite_query(&rewrite, &query, out);
+        unit_is(out, n, "v=2&en=p&tid=G-ABC1234567&dl=&&npa=1", "  its query");
+
+        m = sgtm_rewrite_body(&rewrite, &body, out);
+        unit_is(out, m, bodies[i][1], "  its body");
+    }
+}
+
+
 int
 main(void)
 {
@@ -487,6 +541,7 @@ main(void)
     test_npa();
     test_sets();
     test_lines();
+    test_marks();
     test_fresh_classes();
     test_fresh();
 
