@@ -354,8 +354,12 @@ sgtm_limits_event_name(const sgtm_str_t *value)
     sgtm_str_t     name;
     unsigned char  c, buf[SGTM_EVENT_NAME_CHARS + 1];
 
-    name.len = sgtm_args_decode(buf, sizeof(buf), value);
-    name.data = buf;
+    name = *value;
+
+    if (name.len && memchr(name.data, '%', name.len) != NULL) {
+        name.len = sgtm_args_decode(buf, sizeof(buf), value);
+        name.data = buf;
+    }
 
     over = sgtm_limits_reserved(&name);
 
@@ -366,11 +370,11 @@ sgtm_limits_event_name(const sgtm_str_t *value)
     for (i = 0; i < name.len; i++) {
         c = name.data[i];
 
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
+        if ((unsigned) (c | 0x20) - 'a' < 26) {
             continue;
         }
 
-        if (i && (c == '_' || (c >= '0' && c <= '9'))) {
+        if (i && (c == '_' || (unsigned) c - '0' < 10)) {
             continue;
         }
 
