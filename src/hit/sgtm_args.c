@@ -21,10 +21,10 @@
 
 static unsigned char *sgtm_args_seek(sgtm_args_t *args, unsigned char **eq);
 static void sgtm_args_fill(sgtm_args_t *args);
-static inline unsigned sgtm_args_list(uint16_t *stop, size_t offset,
-    uint64_t bits);
-static inline void sgtm_args_look(const sgtm_args_t *args,
-    const unsigned char *p, sgtm_stops_t *stops);
+static inline size_t sgtm_args_add(sgtm_args_t *args, size_t n, size_t offset,
+    const sgtm_stops_t *low, const sgtm_stops_t *high);
+static void sgtm_args_look(const sgtm_args_t *args, const unsigned char *p,
+    sgtm_stops_t *stops);
 static void sgtm_args_look_back(const sgtm_args_t *args,
     const unsigned char *p, sgtm_stops_t *stops);
 static unsigned char *sgtm_args_long(sgtm_args_t *args, unsigned char **eq);
@@ -168,8 +168,14 @@ sgtm_args_fill(sgtm_args_t *args)
         len = SGTM_ARGS_CHUNK;
     }
 
-    for (i = 0; i < len; i += 64) {
+    for (i = 0; len - i >= 64; i += 64) {
+        sgtm_stops32(&low, p + i);
+        sgtm_stops32(&high, p + i + SGTM_STOPS);
 
+        n = sgtm_args_add(args, n, i, &low, &high);
+    }
+
+    if (i < len) {
         sgtm_args_look(args, p + i, &low);
 
         memset(&high, 0, sizeof(sgtm_stops_t));
@@ -178,10 +184,7 @@ sgtm_args_fill(sgtm_args_t *args)
             sgtm_args_look(args, p + i + SGTM_STOPS, &high);
         }
 
-        args->others[i / 64] = low.other | (uint64_t) high.other << 32;
-
-        n += sgtm_args_list(&args->stops[n], i,
-                            low.delim | (uint64_t) high.delim << 32);
+        n = sgtm_args_add(args, n, i, &low, &high);
     }
 
     args->chunk = p;
@@ -193,16 +196,23 @@ sgtm_args_fill(sgtm_args_t *args)
 
 
 /*
- * Writes the offsets of bits and returns how many there are.  Eight are written
- * whether they are there or not, so that no branch depends on their number.
+ * Adds the stops of 64 bytes at an offset to the n that there are and returns
+ * how many that makes.  Eight are written whether they are there or not, so
+ * that no branch depends on their number.
  */
 
-static inline unsigned
-sgtm_args_list(uint16_t *stop, size_t offset, uint64_t bits)
+static inline size_t
+sgtm_args_add(sgtm_args_t *args, size_t n, size_t offset,
+    const sgtm_stops_t *low, const sgtm_stops_t *high)
 {
-    unsigned  n;
+    uint64_t   bits;
+    uint16_t  *stop;
 
-    n = sgtm_stops_number(bits);
+    args->others[offset / 64] = low->other | (uint64_t) high->other << 32;
+
+    bits = low->delim | (uint64_t) high->delim << 32;
+    stop = &args->stops[n];
+    n += sgtm_stops_number(bits);
 
     do {
         stop[0] = (uint16_t) (offset + sgtm_stops_take(&bits));
@@ -224,7 +234,7 @@ sgtm_args_list(uint16_t *stop, size_t offset, uint64_t bits)
 
 /* the stops in the next SGTM_STOPS bytes, none of them behind the end */
 
-static inline void
+static void
 sgtm_args_look(const sgtm_args_t *args, const unsigned char *p,
     sgtm_stops_t *stops)
 {

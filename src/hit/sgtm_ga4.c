@@ -150,13 +150,14 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
     unsigned line, sgtm_ga4_event_t *event)
 {
-    unsigned            n, key, seen, flags, nested;
+    unsigned            n, key, seen, deny, flags, nested;
     sgtm_str_t          values[SGTM_KEY_LAST];
     sgtm_arg_t          arg;
     sgtm_args_t         args;
     const sgtm_rule_t  *rule;
 
     seen = 0;
+    deny = 0;
     flags = 0;
     nested = 0;
 
@@ -179,7 +180,7 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
             rule = &sgtm_ga4_no_rule;
         }
 
-        hit->deny |= rule->deny;
+        deny |= rule->deny;
         flags |= rule->flags;
         nested |= arg.nested;
 
@@ -211,6 +212,7 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     sgtm_ga4_values(hit, ids, event, values, seen);
 
     hit->args += n;
+    hit->deny |= (uint8_t) deny;
     hit->nested |= nested;
     hit->touched |= (flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET)) ? 1 : 0;
 
