@@ -12,10 +12,13 @@
 #include "ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_gateway.h"
 #include "ngx_http_sgtm_variables.h"
+#include "delivery/ngx_http_sgtm_courier.h"
+#include "delivery/ngx_http_sgtm_spool.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 #include "gate/ngx_http_sgtm_answer.h"
 #include "gate/ngx_http_sgtm_handler.h"
 #include "gate/ngx_http_sgtm_headers.h"
+#include "gate/ngx_http_sgtm_limit.h"
 #include "ops/ngx_http_sgtm_status.h"
 
 
@@ -25,6 +28,8 @@
 
 static ngx_int_t ngx_http_sgtm_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sgtm_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_sgtm_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_sgtm_init_process(ngx_cycle_t *cycle);
 static void *ngx_http_sgtm_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -90,6 +95,34 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_sgtm_loc_conf_t, fallback),
       ngx_http_sgtm_fallbacks },
+
+    { ngx_string("sgtm_delivery"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, delivery),
+      ngx_http_sgtm_deliveries },
+
+    { ngx_string("sgtm_spool"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_sgtm_conf_spool,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_courier"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_courier,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_rate_limit"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE12,
+      ngx_http_sgtm_conf_rate_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("sgtm_consent_mode"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
@@ -235,8 +268,8 @@ ngx_module_t  ngx_http_sgtm_module = {
     ngx_http_sgtm_commands,                /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    ngx_http_sgtm_variables_init,          /* init module */
-    NULL,                                  /* init process */
+    ngx_http_sgtm_init_module,             /* init module */
+    ngx_http_sgtm_init_process,            /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
@@ -269,6 +302,10 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+    if (ngx_http_sgtm_courier_init(cf, smcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_http_sgtm_headers_init();
 
     if (ngx_http_sgtm_handler_init(cf) != NGX_OK) {
@@ -278,6 +315,28 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
     ngx_http_sgtm_answer_init();
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_init_module(ngx_cycle_t *cycle)
+{
+    if (ngx_http_sgtm_variables_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_spool_init_module(cycle);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_init_process(ngx_cycle_t *cycle)
+{
+    if (ngx_http_sgtm_spool_init_process(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_courier_init_process(cycle);
 }
 
 
@@ -332,6 +391,9 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->tag_ids = NGX_CONF_UNSET_PTR;
     conf->tier = NGX_CONF_UNSET_UINT;
     conf->fallback = NGX_CONF_UNSET_UINT;
+    conf->delivery = NGX_CONF_UNSET_UINT;
+    conf->courier = NGX_CONF_UNSET_PTR;
+    conf->rate = NGX_CONF_UNSET_PTR;
     conf->consent_mode = NGX_CONF_UNSET_UINT;
     conf->consent_sources = NGX_CONF_UNSET_PTR;
     conf->consent_gpc = NGX_CONF_UNSET;
@@ -388,6 +450,8 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->tier, prev->tier,
                               NGX_HTTP_SGTM_TIER_ENTERPRISE);
+    ngx_conf_merge_uint_value(conf->delivery, prev->delivery,
+                              NGX_HTTP_SGTM_DELIVERY_DIRECT);
     ngx_conf_merge_uint_value(conf->consent_mode, prev->consent_mode,
                               NGX_HTTP_SGTM_CONSENT_OFF);
     ngx_conf_merge_uint_value(conf->consent_conflict, prev->consent_conflict,
@@ -421,6 +485,8 @@ static void
 ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
     ngx_http_sgtm_loc_conf_t *prev)
 {
+    ngx_conf_merge_ptr_value(conf->courier, prev->courier, NULL);
+    ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
     ngx_conf_merge_ptr_value(conf->containers, prev->containers, NULL);
     ngx_conf_merge_ptr_value(conf->tag_ids, prev->tag_ids, NULL);
     ngx_conf_merge_ptr_value(conf->consent_sources, prev->consent_sources,

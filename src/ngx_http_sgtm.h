@@ -115,7 +115,6 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_ABORTED,
     NGX_HTTP_SGTM_REASON_INTERNAL,
     NGX_HTTP_SGTM_REASON_SERVER,
-    NGX_HTTP_SGTM_REASON_QUEUED,       /* by sgtm_delivery */
     NGX_HTTP_SGTM_REASON_SPOOL,        /* it could not be kept */
     NGX_HTTP_SGTM_REASON_RATE,         /* over the tenant's limit */
     NGX_HTTP_SGTM_REASON_DUPLICATE,
@@ -133,6 +132,7 @@ typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
 typedef struct ngx_http_sgtm_spool_s     ngx_http_sgtm_spool_t;
 typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
 typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
+typedef struct ngx_http_sgtm_rate_s      ngx_http_sgtm_rate_t;
 
 
 /* a tenant that the configuration names */
@@ -250,6 +250,7 @@ typedef struct {
     ngx_uint_t                 fallback;
     ngx_uint_t                 delivery;
     ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
+    ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
     ngx_str_t                  api_secret;     /* the file's content */
     ngx_uint_t                 consent_mode;
     ngx_array_t               *consent_sources;
@@ -327,6 +328,9 @@ typedef struct {
     unsigned                   gpc:1;      /* Sec-GPC: 1 */
     unsigned                   cookies:1;  /* ctx->cookie is known */
     unsigned                   committed:1;
+    unsigned                   limited:1;  /* over the rate: to be queued */
+    unsigned                   put:1;      /* the spool has been asked */
+    unsigned                   ended:1;    /* counted, or about to be */
     unsigned                   failed:1;   /* the fallback answers */
     unsigned                   cookieless:1;   /* mode basic, denied */
     unsigned                   consent_read:1;

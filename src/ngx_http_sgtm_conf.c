@@ -25,8 +25,16 @@ ngx_conf_enum_t  ngx_http_sgtm_tiers[] = {
 
 
 ngx_conf_enum_t  ngx_http_sgtm_fallbacks[] = {
+    { ngx_string("queue"), NGX_HTTP_SGTM_FALLBACK_QUEUE },
     { ngx_string("client"), NGX_HTTP_SGTM_FALLBACK_CLIENT },
     { ngx_string("off"), NGX_HTTP_SGTM_FALLBACK_OFF },
+    { ngx_null_string, 0 }
+};
+
+
+ngx_conf_enum_t  ngx_http_sgtm_deliveries[] = {
+    { ngx_string("direct"), NGX_HTTP_SGTM_DELIVERY_DIRECT },
+    { ngx_string("queued"), NGX_HTTP_SGTM_DELIVERY_QUEUED },
     { ngx_null_string, 0 }
 };
 

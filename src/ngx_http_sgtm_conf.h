@@ -55,6 +55,7 @@ void *ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size);
 
 extern ngx_conf_enum_t  ngx_http_sgtm_tiers[];
 extern ngx_conf_enum_t  ngx_http_sgtm_fallbacks[];
+extern ngx_conf_enum_t  ngx_http_sgtm_deliveries[];
 extern ngx_conf_enum_t  ngx_http_sgtm_consent_modes[];
 extern ngx_conf_enum_t  ngx_http_sgtm_consent_conflicts[];
 extern ngx_conf_enum_t  ngx_http_sgtm_client_ips[];

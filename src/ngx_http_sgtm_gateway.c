@@ -7,6 +7,7 @@
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_gateway.h"
+#include "delivery/ngx_http_sgtm_courier.h"
 #include "delivery/ngx_http_sgtm_fallback.h"
 #include "gate/ngx_http_sgtm_header_names.h"
 #include "page/ngx_http_sgtm_script.h"
@@ -15,8 +16,11 @@
 
 static void ngx_http_sgtm_gateway_warn(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
-static void ngx_http_sgtm_gateway_fallback(ngx_conf_t *cf,
+static ngx_int_t ngx_http_sgtm_gateway_delivery(ngx_conf_t *cf,
     ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
+static void ngx_http_sgtm_gateway_warn_lost(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf,
+    char *missing);
 static ngx_int_t ngx_http_sgtm_gateway_tenant(ngx_conf_t *cf,
     ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_gateway_ids(ngx_conf_t *cf,
@@ -65,9 +69,8 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
     conf->max_preview = clcf->client_max_body_size;
     clcf->client_max_body_size = 0;
 
-    ngx_http_sgtm_gateway_fallback(cf, smcf, conf);
-
-    if (ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
+    if (ngx_http_sgtm_gateway_delivery(cf, smcf, conf) != NGX_OK
+        || ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_ids(cf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_consent(cf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_tables(cf, smcf, conf) != NGX_OK
@@ -119,19 +122,62 @@ ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 }
 
 
-static void
-ngx_http_sgtm_gateway_fallback(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
+/*
+ * What is queued needs a spool and a courier.  A directive that asks for it
+ * without them is an error; the default of a tier makes do with what there is.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_gateway_delivery(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
     ngx_http_sgtm_loc_conf_t *conf)
 {
-    if (conf->fallback != NGX_CONF_UNSET_UINT) {
-        return;
+    char        *missing;
+    ngx_uint_t   queue;
+
+    static ngx_uint_t  fallbacks[] = {
+        NGX_HTTP_SGTM_FALLBACK_QUEUE,      /* enterprise */
+        NGX_HTTP_SGTM_FALLBACK_CLIENT,     /* professional */
+        NGX_HTTP_SGTM_FALLBACK_OFF         /* starter */
+    };
+
+    missing = smcf->spool == NULL ? "sgtm_spool"
+              : conf->courier == NULL ? "sgtm_courier" : NULL;
+
+    queue = (conf->delivery == NGX_HTTP_SGTM_DELIVERY_QUEUED);
+
+    if (missing && (queue || conf->fallback == NGX_HTTP_SGTM_FALLBACK_QUEUE)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "location \"%V\" has \"%s\" but no \"%s\"",
+                      &conf->prefix, queue ? "sgtm_delivery queued"
+                                           : "sgtm_fallback queue", missing);
+        return NGX_ERROR;
     }
 
-    conf->fallback = (conf->tier == NGX_HTTP_SGTM_TIER_PROFESSIONAL)
-                     ? NGX_HTTP_SGTM_FALLBACK_CLIENT
-                     : NGX_HTTP_SGTM_FALLBACK_OFF;
+    if (conf->fallback == NGX_CONF_UNSET_UINT) {
+        conf->fallback = fallbacks[conf->tier];
 
-    if (conf->tier != NGX_HTTP_SGTM_TIER_ENTERPRISE || smcf->warned) {
+        if (missing && conf->fallback == NGX_HTTP_SGTM_FALLBACK_QUEUE) {
+            conf->fallback = NGX_HTTP_SGTM_FALLBACK_OFF;
+            ngx_http_sgtm_gateway_warn_lost(cf, smcf, conf, missing);
+        }
+    }
+
+    if (missing) {
+        return NGX_OK;
+    }
+
+    conf->target = ngx_http_sgtm_courier_target(cf, conf);
+
+    return conf->target ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_sgtm_gateway_warn_lost(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf,
+    char *missing)
+{
+    if (smcf->warned) {
         return;
     }
 
@@ -139,9 +185,10 @@ ngx_http_sgtm_gateway_fallback(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
 
     ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                   "location \"%V\" is of tier \"enterprise\" and there is no "
-                  "queue: hits that the tagging server fails to take are lost, "
-                  "\"sgtm_fallback off\" says that this is meant",
-                  &conf->prefix);
+                  "queue, for which it needs \"%s\": hits that the tagging "
+                  "server fails to take are lost, \"sgtm_fallback off\" says "
+                  "that this is meant",
+                  &conf->prefix, missing);
 }
 
 

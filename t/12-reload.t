@@ -389,8 +389,8 @@ my @broken = (
     ['a regex location',
      'location ~ /x/ { sgtm on; proxy_pass http://tagging; }',
      qr/\[emerg\].*regex/],
-    ['a queue that does not exist yet', 'sgtm_fallback queue;',
-     qr/\[emerg\].*queue/],
+    ['a queue without a spool', 'sgtm_fallback queue;',
+     qr/\[emerg\].*sgtm_spool/],
 );
 
 subtest 'a broken configuration' => sub {

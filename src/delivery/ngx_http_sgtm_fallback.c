@@ -9,6 +9,7 @@
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_fallback.h"
+#include "ngx_http_sgtm_queue.h"
 
 
 static ngx_int_t ngx_http_sgtm_fallback_pass(ngx_http_request_t *r);
@@ -201,8 +202,6 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
     ngx_uint_t            status;
     ngx_http_sgtm_ctx_t  *ctx;
 
-    static ngx_str_t  retry_after = ngx_string(NGX_HTTP_SGTM_RETRY_AFTER);
-
     ctx = ngx_http_sgtm_get_ctx(r);
 
     /*
@@ -234,16 +233,34 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
 
     ngx_http_sgtm_decide(ctx);
 
-    if (ctx->conf->fallback == NGX_HTTP_SGTM_FALLBACK_CLIENT) {
+    switch (ctx->conf->fallback) {
 
-        status = NGX_HTTP_SERVICE_UNAVAILABLE;
+    case NGX_HTTP_SGTM_FALLBACK_QUEUE:
 
-        if (ngx_http_sgtm_answer_header(r, "Retry-After", &retry_after)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (!ctx->put && ngx_http_sgtm_queue_may(ctx)) {
+            return ngx_http_sgtm_queue_handler(r);
         }
+
+        /* fall through */
+
+    case NGX_HTTP_SGTM_FALLBACK_CLIENT:
+        return ngx_http_sgtm_fallback_later(r, ctx);
+
+    default: /* NGX_HTTP_SGTM_FALLBACK_OFF */
+        return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
+    }
+}
+
+
+ngx_int_t
+ngx_http_sgtm_fallback_later(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    static ngx_str_t  retry_after = ngx_string(NGX_HTTP_SGTM_RETRY_AFTER);
+
+    if (ngx_http_sgtm_answer_header(r, "Retry-After", &retry_after) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
+    return ngx_http_sgtm_answer_text(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                     ctx->reason);
 }

@@ -29,8 +29,18 @@ ngx_uint_t ngx_http_sgtm_fallback_is(ngx_http_request_t *r);
  */
 void ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r);
 
-/* the content handler: 503 and "Retry-After" for hits, or the error itself */
+/*
+ * The content handler: keeps a hit and answers 204, or 503 and "Retry-After",
+ * or the error itself, as sgtm_fallback says.
+ */
 ngx_int_t ngx_http_sgtm_fallback_handler(ngx_http_request_t *r);
+
+/*
+ * Answers 503 and "Retry-After", with the text of ctx->reason; what a content
+ * handler returns.
+ */
+ngx_int_t ngx_http_sgtm_fallback_later(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
 
 
 #endif /* _NGX_HTTP_SGTM_FALLBACK_H_INCLUDED_ */

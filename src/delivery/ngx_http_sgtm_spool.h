@@ -31,6 +31,7 @@ typedef struct {
     ngx_atomic_t     died;
 
     ngx_atomic_t     puts;             /* goes up with every commit */
+    ngx_atomic_t     complained;       /* when the log was told of a fault */
 } ngx_http_sgtm_spool_stat_t;
 
 
@@ -42,7 +43,7 @@ typedef struct {
 typedef struct ngx_http_sgtm_put_s  ngx_http_sgtm_put_t;
 
 struct ngx_http_sgtm_put_s {
-    sgtm_record_t              record;     /* record.next is the spool's */
+    sgtm_record_t              record;     /* first; its next is the spool's */
     size_t                     size;       /* of the block */
     ngx_int_t                  rc;         /* NGX_OK: it is kept */
 
@@ -74,6 +75,9 @@ struct ngx_http_sgtm_job_s {
 /* the directive sgtm_spool */
 char *ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* for the master: makes the directory; NGX_OK, a failure is logged */
+ngx_int_t ngx_http_sgtm_spool_init_module(ngx_cycle_t *cycle);
 
 /* for a worker: NGX_OK, also where there is no spool, or NGX_ERROR */
 ngx_int_t ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle);

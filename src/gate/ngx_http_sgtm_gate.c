@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_queue.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
@@ -62,6 +63,10 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     ngx_http_sgtm_gate_fresh(&rw, fresh);
+
+    if (conf->target && !fresh) {
+        ctx->client = ngx_http_sgtm_queue_client(ctx, &hit.cid);
+    }
 
     if (ctx->deny & SGTM_DENY_AD_PERSONALIZATION) {
         rw.npa = conf->tables->npa;

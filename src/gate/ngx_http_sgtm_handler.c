@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_fallback.h"
+#include "../delivery/ngx_http_sgtm_queue.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
@@ -15,6 +16,7 @@
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_handler.h"
 #include "ngx_http_sgtm_headers.h"
+#include "ngx_http_sgtm_limit.h"
 #include "ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_origin.h"
 #include "ngx_http_sgtm_route.h"
@@ -37,6 +39,8 @@ static void ngx_http_sgtm_enter(ngx_http_request_t *r,
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_check_rate(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason, ngx_int_t status);
@@ -234,7 +238,7 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (!ctx->preview
         && (r->headers_in.chunked
-            || (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
+            || (ngx_http_sgtm_route_is_hit(ctx->route)
                 && r->headers_in.content_length_n > 0)))
     {
         return ngx_http_sgtm_body_read(r, ctx, ngx_http_sgtm_body_handler);
@@ -305,16 +309,20 @@ ngx_http_sgtm_body_handler(ngx_http_request_t *r)
 }
 
 
-/* on to proxy_pass, or the gate's own answer */
+/* on to proxy_pass or to the queue, or the gate's own answer */
 
 static ngx_int_t
 ngx_http_sgtm_finish(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    if (ctx->status == NGX_DECLINED) {
-        return NGX_DECLINED;
+    if (ctx->status != NGX_DECLINED) {
+        return ngx_http_sgtm_answer(r, ctx, ctx->status);
     }
 
-    return ngx_http_sgtm_answer(r, ctx, ctx->status);
+    if (ngx_http_sgtm_queue_is(ctx)) {
+        r->content_handler = ngx_http_sgtm_queue_handler;
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -475,7 +483,51 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_NOT_FOUND);
     }
 
+    if (conf->rate && !ctx->preview && ngx_http_sgtm_route_is_hit(ctx->route)) {
+        return ngx_http_sgtm_check_rate(r, ctx);
+    }
+
     return NGX_DECLINED;
+}
+
+
+/* over the limit a hit is queued, or comes too early */
+
+static ngx_int_t
+ngx_http_sgtm_check_rate(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_str_t    value;
+    ngx_uint_t   seconds;
+
+    seconds = ngx_http_sgtm_limit(ctx);
+
+    if (seconds == 0) {
+        return NGX_DECLINED;
+    }
+
+    ctx->reason = NGX_HTTP_SGTM_REASON_RATE;
+
+    if (ctx->conf->target) {
+        ctx->limited = 1;
+        return NGX_DECLINED;
+    }
+
+    ctx->disposition = NGX_HTTP_SGTM_LIMITED;
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return ngx_http_sgtm_fail(ctx);
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%ui", seconds) - p;
+
+    if (ngx_http_sgtm_answer_header(r, "Retry-After", &value) != NGX_OK) {
+        return ngx_http_sgtm_fail(ctx);
+    }
+
+    return NGX_HTTP_TOO_MANY_REQUESTS;
 }
 
 
@@ -539,6 +591,7 @@ ngx_http_sgtm_end(void *data)
         ngx_http_sgtm_refused(ctx, r->headers_out.status);
     }
 
+    ngx_http_sgtm_queue_end(r, ctx);
     ngx_http_sgtm_count(ctx);
 
     /*

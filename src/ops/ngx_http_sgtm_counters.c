@@ -85,8 +85,6 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
       sgtm_string("failed") },
     { sgtm_string("server"), sgtm_string("server"),
       sgtm_string("refused by its configuration") },
-    { sgtm_string("delivery_queued"), sgtm_string("hit"),
-      sgtm_string("kept to be delivered") },
     { sgtm_string("spool"), sgtm_string("gateway"),
       sgtm_string("can't keep the hit now") },
     { sgtm_string("rate_limit"), sgtm_string("rate"),
@@ -256,6 +254,19 @@ ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
 
 
 void
+ngx_http_sgtm_count_unkept(ngx_http_sgtm_tenant_t *tenant)
+{
+    ngx_http_sgtm_counters_t  *cn;
+
+    cn = tenant->counters;
+
+    (void) ngx_atomic_fetch_add(&cn->dispositions[NGX_HTTP_SGTM_QUEUED], -1);
+    (void) ngx_atomic_fetch_add(&cn->dispositions[NGX_HTTP_SGTM_FAILED], 1);
+    (void) ngx_atomic_fetch_add(&cn->reasons[NGX_HTTP_SGTM_REASON_SPOOL], 1);
+}
+
+
+void
 ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_uint_t                 result;
@@ -325,7 +336,7 @@ ngx_http_sgtm_count_latency(ngx_http_sgtm_ctx_t *ctx)
     ngx_http_sgtm_main_conf_t  *smcf;
 
     smcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_sgtm_module);
-    zone = ((ngx_slab_pool_t *) smcf->zone->shm.addr)->data;
+    zone = ngx_http_sgtm_zone(smcf);
 
     us = ctx->gate_time / 1000;
 

@@ -34,6 +34,7 @@ struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     reasons[NGX_HTTP_SGTM_REASON_N];
     ngx_atomic_t     upstream[NGX_HTTP_SGTM_UPSTREAM_N];
     ngx_atomic_t     over[SGTM_OVER_N];
+    ngx_atomic_t     arrival;          /* of the rate limit: nanoseconds */
 };
 
 
@@ -76,6 +77,9 @@ void ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
 
 /* counts a request at its end */
 void ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx);
+
+/* a hit that has been counted as queued could not be kept after all */
+void ngx_http_sgtm_count_unkept(ngx_http_sgtm_tenant_t *tenant);
 
 /* the monotonic clock, in nanoseconds */
 uint64_t ngx_http_sgtm_now(void);

@@ -13,6 +13,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_spool.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 
 
@@ -27,7 +28,14 @@ typedef struct {
     ngx_rbtree_node_t          sentinel;
     time_t                     created;
     ngx_http_sgtm_latency_t    latency;
+    ngx_http_sgtm_spool_stat_t spool;
 } ngx_http_sgtm_zone_t;
+
+
+/* the head of a configuration's zone, once the zone has been made */
+#define ngx_http_sgtm_zone(smcf)                                              \
+    ((ngx_http_sgtm_zone_t *)                                                 \
+     ((ngx_slab_pool_t *) (smcf)->zone->shm.addr)->data)
 
 
 /*

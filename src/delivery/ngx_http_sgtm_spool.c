@@ -1,0 +1,679 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_conf.h"
+#include "../tenant/ngx_http_sgtm_zone.h"
+#include "ngx_http_sgtm_spool.h"
+
+
+#define NGX_HTTP_SGTM_SPOOL_SIZE      ((off_t) 1024 * 1024 * 1024)
+#define NGX_HTTP_SGTM_SPOOL_MIN       ((off_t) 1024 * 1024)
+
+/* bytes that may wait for a thread in a worker: seconds of a stalled disk */
+#define NGX_HTTP_SGTM_SPOOL_PENDING   (16 * 1024 * 1024)
+
+#define NGX_HTTP_SGTM_SPOOL_INTERVAL  1000
+#define NGX_HTTP_SGTM_SPOOL_STALLED   60000
+#define NGX_HTTP_SGTM_SPOOL_COMPLAIN  60
+
+#define NGX_HTTP_SGTM_SPOOL_ERROR     256
+
+
+#if (NGX_THREADS)
+
+struct ngx_http_sgtm_spool_s {
+    ngx_str_t                    path;
+    sgtm_store_conf_t            store;
+    ngx_thread_pool_t           *threads;
+};
+
+
+/*
+ * What a worker has of the spool.  A task is in flight or not; what comes in
+ * meanwhile is the next one's, so that groups grow with the load.
+ */
+
+typedef struct {
+    sgtm_store_t                *store;
+    ngx_http_sgtm_spool_t       *conf;
+    ngx_http_sgtm_spool_stat_t  *stat;
+    ngx_log_t                   *log;
+
+    /* for the next task */
+
+    ngx_http_sgtm_put_t         *puts;
+    sgtm_record_t              **last_put;
+    ngx_http_sgtm_job_t         *jobs;
+    ngx_http_sgtm_job_t        **last_job;
+    size_t                       size;     /* of all hits that wait */
+
+    ngx_thread_task_t           *task;     /* its ctx is this */
+    ngx_event_t                  begin;    /* posted: the loop's events first */
+    ngx_event_t                  stalled;  /* not cancelable: a worker that
+                                              exits waits for the thread */
+    ngx_event_t                  interval;
+    ngx_connection_t             dummy;    /* of the timers, for debug logs */
+
+    /* of the task in flight, the thread's own while it runs */
+
+    ngx_http_sgtm_put_t         *task_puts;
+    ngx_http_sgtm_job_t         *task_jobs;
+    int                          rc;
+    u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
+
+    ngx_http_sgtm_job_t          sync;
+    unsigned                     busy:1;
+    unsigned                     syncing:1;
+    unsigned                     dirty:1;
+} ngx_http_sgtm_spooler_t;
+
+
+static ngx_int_t ngx_http_sgtm_spool_option(ngx_conf_t *cf,
+    ngx_http_sgtm_spool_t *spool, ngx_str_t *value);
+static void ngx_http_sgtm_spool_begin(ngx_event_t *ev);
+static void ngx_http_sgtm_spool_run(void *data, ngx_log_t *log);
+static void ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc);
+static void ngx_http_sgtm_spool_done(ngx_event_t *ev);
+static void ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp);
+static void ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp);
+static void ngx_http_sgtm_spool_complain(ngx_http_sgtm_spooler_t *sp);
+static void ngx_http_sgtm_spool_stalled(ngx_event_t *ev);
+static void ngx_http_sgtm_spool_interval(ngx_event_t *ev);
+static void ngx_http_sgtm_spool_sync(sgtm_store_t *store,
+    ngx_http_sgtm_job_t *job);
+static void ngx_http_sgtm_spool_synced(ngx_http_sgtm_job_t *job);
+
+
+static ngx_conf_enum_t  ngx_http_sgtm_spool_syncs[] = {
+    { ngx_string("interval"), SGTM_STORE_SYNC_INTERVAL },
+    { ngx_string("always"), SGTM_STORE_SYNC_ALWAYS },
+    { ngx_string("off"), SGTM_STORE_SYNC_OFF },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_http_sgtm_spooler_t  *ngx_http_sgtm_spooler;
+
+
+char *
+ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_main_conf_t *smcf = conf;
+
+    ngx_str_t              *value;
+    ngx_uint_t              i;
+    ngx_http_sgtm_spool_t  *spool;
+
+    if (smcf->spool) {
+        return "is duplicate";
+    }
+
+    spool = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_spool_t));
+    if (spool == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1], "a directory");
+    }
+
+    spool->path = value[1];
+
+    if (ngx_conf_full_name(cf->cycle, &spool->path, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    spool->store.max_size = NGX_HTTP_SGTM_SPOOL_SIZE;
+    spool->store.sync = SGTM_STORE_SYNC_INTERVAL;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_http_sgtm_spool_option(cf, spool, &value[i]) != NGX_OK) {
+            return ngx_http_sgtm_conf_invalid(cf, &value[i],
+                                              "\"max_size=\" of at least 1m, "
+                                              "\"sync=interval\", "
+                                              "\"sync=always\" or "
+                                              "\"sync=off\"");
+        }
+    }
+
+    spool->threads = ngx_thread_pool_add(cf, NULL);
+    if (spool->threads == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    smcf->spool = spool;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_spool_option(ngx_conf_t *cf, ngx_http_sgtm_spool_t *spool,
+    ngx_str_t *value)
+{
+    off_t             size;
+    ngx_str_t         s;
+    ngx_conf_enum_t  *e;
+
+    if (ngx_strncmp(value->data, "max_size=", 9) == 0) {
+
+        s.data = value->data + 9;
+        s.len = value->len - 9;
+
+        size = ngx_parse_offset(&s);
+
+        if (size == (off_t) NGX_ERROR || size < NGX_HTTP_SGTM_SPOOL_MIN) {
+            return NGX_ERROR;
+        }
+
+        spool->store.max_size = size;
+
+        return NGX_OK;
+    }
+
+    if (ngx_strncmp(value->data, "sync=", 5) != 0) {
+        return NGX_ERROR;
+    }
+
+    for (e = ngx_http_sgtm_spool_syncs; e->name.len; e++) {
+        if (e->name.len == value->len - 5
+            && ngx_strncmp(e->name.data, value->data + 5, e->name.len) == 0)
+        {
+            spool->store.sync = e->value;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
+/*
+ * The directory is made by the master, which may be root, for the workers.
+ * One that can't be made is no reason not to serve: hits that would need it
+ * are refused, and the log says why.
+ */
+
+ngx_int_t
+ngx_http_sgtm_spool_init_module(ngx_cycle_t *cycle)
+{
+    ngx_str_t                  *path;
+    ngx_core_conf_t            *ccf;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+
+    if (smcf == NULL || smcf->spool == NULL) {
+        return NGX_OK;
+    }
+
+    path = &smcf->spool->path;
+
+    if (ngx_create_dir(path->data, 0700) == NGX_FILE_ERROR
+        && ngx_errno != NGX_EEXIST)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      ngx_create_dir_n " \"%V\" failed, hits can't be kept",
+                      path);
+        return NGX_OK;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT && geteuid() == 0
+        && chown((const char *) path->data, ccf->user, -1) == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "chown(\"%V\", %d) failed", path, ccf->user);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_sgtm_spooler_t    *sp;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    ngx_http_sgtm_spooler = NULL;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+
+    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    sp = ngx_pcalloc(cycle->pool, sizeof(ngx_http_sgtm_spooler_t));
+    if (sp == NULL) {
+        return NGX_ERROR;
+    }
+
+    sp->store = sgtm_store_create((const char *) smcf->spool->path.data,
+                                  &smcf->spool->store);
+    if (sp->store == NULL) {
+        return NGX_ERROR;
+    }
+
+    sp->task = ngx_thread_task_alloc(cycle->pool, 0);
+    if (sp->task == NULL) {
+        return NGX_ERROR;
+    }
+
+    sp->conf = smcf->spool;
+    sp->stat = ngx_http_sgtm_spool_stat(smcf);
+    sp->log = cycle->log;
+
+    sp->last_job = &sp->jobs;
+
+    sp->task->ctx = sp;
+    sp->task->handler = ngx_http_sgtm_spool_run;
+    sp->task->event.data = sp;
+    sp->task->event.handler = ngx_http_sgtm_spool_done;
+    sp->task->event.log = cycle->log;
+
+    sp->dummy.fd = (ngx_socket_t) -1;
+
+    sp->begin.handler = ngx_http_sgtm_spool_begin;
+    sp->begin.data = sp;
+    sp->begin.log = cycle->log;
+
+    sp->stalled.handler = ngx_http_sgtm_spool_stalled;
+    sp->stalled.data = &sp->dummy;
+    sp->stalled.log = cycle->log;
+
+    sp->interval.handler = ngx_http_sgtm_spool_interval;
+    sp->interval.data = &sp->dummy;
+    sp->interval.log = cycle->log;
+    sp->interval.cancelable = 1;
+
+    sp->sync.run = ngx_http_sgtm_spool_sync;
+    sp->sync.done = ngx_http_sgtm_spool_synced;
+
+    ngx_http_sgtm_spooler = sp;
+
+    if (sp->conf->store.sync == SGTM_STORE_SYNC_INTERVAL) {
+
+        /* of a worker before this one something may not be on the disk yet */
+
+        sp->dirty = 1;
+        ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
+{
+    ngx_http_sgtm_spooler_t  *sp;
+
+    sp = ngx_http_sgtm_spooler;
+
+    if (sp == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (sp->size + put->size > NGX_HTTP_SGTM_SPOOL_PENDING) {
+        (void) ngx_atomic_fetch_add(&sp->stat->refused, 1);
+        return NGX_DECLINED;
+    }
+
+    put->record.next = NULL;
+    sp->size += put->size;
+
+    if (sp->puts == NULL) {
+        sp->puts = put;
+
+    } else {
+        *sp->last_put = &put->record;
+    }
+
+    sp->last_put = &put->record.next;
+
+    if (!sp->busy) {
+        ngx_post_event(&sp->begin, &ngx_posted_events);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
+{
+    ngx_http_sgtm_spooler_t  *sp;
+
+    sp = ngx_http_sgtm_spooler;
+
+    if (sp == NULL) {
+        return NGX_DECLINED;
+    }
+
+    job->next = NULL;
+    job->rc = SGTM_STORE_OK;
+
+    *sp->last_job = job;
+    sp->last_job = &job->next;
+
+    if (!sp->busy) {
+        ngx_post_event(&sp->begin, &ngx_posted_events);
+    }
+
+    return NGX_OK;
+}
+
+
+/* hands all that waits to a thread */
+
+static void
+ngx_http_sgtm_spool_begin(ngx_event_t *ev)
+{
+    ngx_http_sgtm_spooler_t *sp = ev->data;
+
+    ngx_http_sgtm_job_t  *job;
+
+    if (sp->busy || (sp->puts == NULL && sp->jobs == NULL)) {
+        return;
+    }
+
+    sp->task_puts = sp->puts;
+    sp->task_jobs = sp->jobs;
+
+    sp->puts = NULL;
+    sp->jobs = NULL;
+    sp->last_job = &sp->jobs;
+
+    sp->rc = SGTM_STORE_OK;
+    sp->busy = 1;
+
+    ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
+
+    if (ngx_thread_task_post(sp->conf->threads, sp->task) == NGX_OK) {
+        return;
+    }
+
+    /* the pool's queue is full: hits are refused, jobs told so */
+
+    sp->rc = SGTM_STORE_FAILED;
+    (void) ngx_cpystrn(sp->error, (u_char *) "no thread is free",
+                       NGX_HTTP_SGTM_SPOOL_ERROR);
+
+    for (job = sp->task_jobs; job; job = job->next) {
+        job->rc = SGTM_STORE_FAILED;
+    }
+
+    ngx_http_sgtm_spool_done(&sp->task->event);
+}
+
+
+/* in the thread */
+
+static void
+ngx_http_sgtm_spool_run(void *data, ngx_log_t *log)
+{
+    ngx_http_sgtm_spooler_t *sp = data;
+
+    ngx_uint_t            again;
+    ngx_http_sgtm_job_t  *job;
+
+    sp->error[0] = '\0';
+
+    if (sp->task_puts) {
+        sp->rc = sgtm_store_put(sp->store, &sp->task_puts->record);
+        ngx_http_sgtm_spool_why(sp, sp->rc);
+    }
+
+    again = (sp->rc == SGTM_STORE_FULL && sp->task_jobs != NULL)
+            || sp->rc == SGTM_STORE_DAMAGED;
+
+    for (job = sp->task_jobs; job; job = job->next) {
+        job->run(sp->store, job);
+        ngx_http_sgtm_spool_why(sp, job->rc);
+    }
+
+    /* the jobs may have made room, and a new file has been begun */
+
+    if (again) {
+        sp->rc = sgtm_store_put(sp->store, &sp->task_puts->record);
+        ngx_http_sgtm_spool_why(sp, sp->rc);
+    }
+}
+
+
+static void
+ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc)
+{
+    if (rc != SGTM_STORE_OK && rc != SGTM_STORE_LOST) {
+        (void) ngx_cpystrn(sp->error, (u_char *) sgtm_store_error(sp->store),
+                           NGX_HTTP_SGTM_SPOOL_ERROR);
+    }
+}
+
+
+/* on the event loop again */
+
+static void
+ngx_http_sgtm_spool_done(ngx_event_t *ev)
+{
+    ngx_http_sgtm_spooler_t *sp = ev->data;
+
+    ngx_del_timer(&sp->stalled);
+
+    if (sp->error[0]) {
+        ngx_http_sgtm_spool_complain(sp);
+    }
+
+    /* it is busy still: what handlers put is for the next task */
+
+    if (sp->task_puts) {
+        ngx_http_sgtm_spool_kept(sp);
+    }
+
+    ngx_http_sgtm_spool_jobs(sp);
+
+    sp->busy = 0;
+
+    if (sp->puts || sp->jobs) {
+        ngx_post_event(&sp->begin, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            n;
+    sgtm_record_t        *record, *next;
+    ngx_http_sgtm_put_t  *put;
+
+    rc = (sp->rc == SGTM_STORE_OK) ? NGX_OK : NGX_ERROR;
+
+    for (n = 0, record = &sp->task_puts->record; record; n++) {
+        record = record->next;
+    }
+
+    if (rc == NGX_OK) {
+        sp->dirty = 1;
+
+        (void) ngx_atomic_fetch_add(&sp->stat->waiting, n);
+        (void) ngx_atomic_fetch_add(&sp->stat->kept, n);
+        (void) ngx_atomic_fetch_add(&sp->stat->puts, 1);
+
+    } else {
+        (void) ngx_atomic_fetch_add(&sp->stat->refused, n);
+    }
+
+    record = &sp->task_puts->record;
+    sp->task_puts = NULL;
+
+    for ( /* void */ ; record; record = next) {
+        next = record->next;
+
+        put = (ngx_http_sgtm_put_t *) record;
+
+        put->rc = rc;
+        sp->size -= put->size;
+
+        if (put->handler) {
+            put->handler(put);
+        }
+
+        ngx_free(put);
+    }
+}
+
+
+static void
+ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp)
+{
+    ngx_http_sgtm_job_t  *job, *next;
+
+    job = sp->task_jobs;
+    sp->task_jobs = NULL;
+
+    for ( /* void */ ; job; job = next) {
+        next = job->next;
+        job->done(job);
+    }
+}
+
+
+/* once a minute, whichever worker it is */
+
+static void
+ngx_http_sgtm_spool_complain(ngx_http_sgtm_spooler_t *sp)
+{
+    ngx_atomic_uint_t  last, now;
+
+    now = (ngx_atomic_uint_t) ngx_time();
+    last = sp->stat->complained;
+
+    if (last && now - last < NGX_HTTP_SGTM_SPOOL_COMPLAIN) {
+        return;
+    }
+
+    if (!ngx_atomic_cmp_set(&sp->stat->complained, last, now)) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, sp->log, 0, "spool \"%V\": %s",
+                  &sp->conf->path, sp->error);
+}
+
+
+static void
+ngx_http_sgtm_spool_stalled(ngx_event_t *ev)
+{
+    ngx_http_sgtm_spooler_t  *sp;
+
+    sp = ngx_http_sgtm_spooler;
+
+    ngx_log_error(NGX_LOG_CRIT, sp->log, 0,
+                  "spool \"%V\": the disk has not answered for a minute",
+                  &sp->conf->path);
+
+    ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
+}
+
+
+static void
+ngx_http_sgtm_spool_interval(ngx_event_t *ev)
+{
+    ngx_http_sgtm_spooler_t  *sp;
+
+    sp = ngx_http_sgtm_spooler;
+
+    if (sp->dirty && !sp->syncing) {
+        sp->dirty = 0;
+        sp->syncing = 1;
+
+        (void) ngx_http_sgtm_spool_post(&sp->sync);
+    }
+
+    if (!ngx_exiting) {
+        ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
+    }
+}
+
+
+static void
+ngx_http_sgtm_spool_sync(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
+{
+    job->rc = sgtm_store_sync(store);
+}
+
+
+static void
+ngx_http_sgtm_spool_synced(ngx_http_sgtm_job_t *job)
+{
+    ngx_http_sgtm_spooler_t  *sp;
+
+    sp = ngx_http_sgtm_spooler;
+
+    sp->syncing = 0;
+
+    if (job->rc != SGTM_STORE_OK) {
+        sp->dirty = 1;
+    }
+}
+
+
+#else /* !NGX_THREADS */
+
+
+char *
+ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return "needs an nginx that is built with \"--with-threads\"";
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_init_module(ngx_cycle_t *cycle)
+{
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
+{
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
+{
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
+{
+    return NGX_DECLINED;
+}
+
+
+#endif
+
+
+ngx_http_sgtm_spool_stat_t *
+ngx_http_sgtm_spool_stat(ngx_http_sgtm_main_conf_t *smcf)
+{
+    return &ngx_http_sgtm_zone(smcf)->spool;
+}

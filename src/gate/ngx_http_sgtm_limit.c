@@ -1,0 +1,115 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_conf.h"
+#include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_limit.h"
+
+
+#define NGX_HTTP_SGTM_SECOND    1000000000ULL
+#define NGX_HTTP_SGTM_MAX_RATE  1000000
+#define NGX_HTTP_SGTM_MAX_BURST 1000000000
+
+
+char *
+ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    size_t                  len;
+    uint64_t                period;
+    ngx_int_t               n, burst;
+    ngx_str_t              *value;
+    ngx_http_sgtm_rate_t   *rate;
+
+    static char  allowed[] = "\"off\", or hits a second or minute such as "
+                             "\"100r/s\" or \"1000r/m\", and \"burst=\"";
+
+    if (slcf->rate != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        slcf->rate = NULL;
+        return NGX_CONF_OK;
+    }
+
+    len = value[1].len;
+    period = 0;
+
+    if (len > 3 && ngx_strncmp(value[1].data + len - 3, "r/s", 3) == 0) {
+        period = NGX_HTTP_SGTM_SECOND;
+
+    } else if (len > 3 && ngx_strncmp(value[1].data + len - 3, "r/m", 3) == 0)
+    {
+        period = 60 * NGX_HTTP_SGTM_SECOND;
+    }
+
+    n = period ? ngx_atoi(value[1].data, len - 3) : NGX_ERROR;
+
+    if (n < 1 || n > NGX_HTTP_SGTM_MAX_RATE) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1], allowed);
+    }
+
+    /* what may come at once: by default, all of a period */
+
+    burst = n;
+
+    if (cf->args->nelts == 3) {
+
+        burst = (ngx_strncmp(value[2].data, "burst=", 6) == 0)
+                ? ngx_atoi(value[2].data + 6, value[2].len - 6) : NGX_ERROR;
+
+        if (burst < 1 || burst > NGX_HTTP_SGTM_MAX_BURST) {
+            return ngx_http_sgtm_conf_invalid(cf, &value[2], allowed);
+        }
+    }
+
+    rate = ngx_palloc(cf->pool, sizeof(ngx_http_sgtm_rate_t));
+    if (rate == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    rate->interval = period / n;
+    rate->burst = (uint64_t) (burst - 1) * rate->interval;
+
+    slcf->rate = rate;
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_limit(ngx_http_sgtm_ctx_t *ctx)
+{
+    uint64_t               now, next, due;
+    ngx_atomic_t          *arrival;
+    ngx_http_sgtm_rate_t  *rate;
+
+    rate = ctx->conf->rate;
+    arrival = &ctx->tenant->counters->arrival;
+
+    now = ngx_http_sgtm_now();
+
+    /* when a hit would arrive if all came evenly */
+
+    for ( ;; ) {
+        due = *arrival;
+
+        next = ngx_max(due, now);
+
+        if (next - now > rate->burst) {
+            return (next - now - rate->burst) / NGX_HTTP_SGTM_SECOND + 1;
+        }
+
+        if (ngx_atomic_cmp_set(arrival, due, next + rate->interval)) {
+            return 0;
+        }
+    }
+}
