@@ -145,7 +145,11 @@ const char *sgtm_store_error(sgtm_store_t *store);
  */
 int sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list);
 
-/* brings to the disk what all processes have committed so far */
+/*
+ * Brings to the disk what all processes have committed so far, and takes what
+ * was deleted out of the log of changes, every ten seconds at most.  For the
+ * latter it is called now and then with every kind of sync.
+ */
 int sgtm_store_sync(sgtm_store_t *store);
 
 /*
@@ -156,6 +160,9 @@ int sgtm_store_sync(sgtm_store_t *store);
  */
 int sgtm_store_lease(sgtm_store_t *store, int64_t instance, int64_t now,
     int64_t until, int *fresh);
+
+/* ms: one that seems to be longer is of a clock that was wrong */
+#define SGTM_STORE_LEASE_MAX  600000
 
 /* lets go of the lease, so that another courier need not wait for its end */
 int sgtm_store_release(sgtm_store_t *store, int64_t instance);
@@ -178,11 +185,13 @@ int sgtm_store_targets(sgtm_store_t *store, sgtm_target_t *targets, size_t n,
  * over after, by id (0: from the first on).  A hit that has an earlier one of
  * the same client waiting is not taken: it becomes due right after that.
  * Those that were due are marked as taken until their outcome is settled or
- * another courier begins; of the fresh ones the caller remembers the highest
- * id.  The list's records are each a block of malloc().
+ * another courier begins; of the fresh ones the caller remembers how far it
+ * is: after is set for the next call.  The list's records are each a block of
+ * malloc().
  *
  * again is set to when the next waiting hit is due (ms since the epoch, 0: none
- * waits).  LOST: the lease is another's, nothing is taken.
+ * waits); it is not after now if the call should be repeated at once.  LOST:
+ * the lease is another's, nothing is taken.
  */
 typedef struct {
     int64_t         instance;

@@ -1,0 +1,358 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The store as tools see it: counting, listing, replaying, purging.
+ */
+
+
+#include <stdlib.h>
+
+#include "sgtm_db.h"
+
+
+/*
+ * Rows of one transaction: a reader keeps the log of changes from being used
+ * again, a writer keeps everybody else waiting.
+ */
+#define SGTM_LIST_READ   4096
+#define SGTM_LIST_WRITE  256
+
+
+static int sgtm_store_count_list(sgtm_store_t *store, unsigned sql,
+    int64_t *columns);
+static int sgtm_store_choose(sgtm_store_t *store, unsigned sql, int64_t id,
+    int64_t before, int (*handler)(sgtm_store_t *store, int64_t id),
+    int64_t *n);
+static int sgtm_store_choose_part(sgtm_store_t *store, unsigned sql,
+    int64_t *values, int64_t before, int64_t *ids, int *nids, int *nrows);
+static int sgtm_store_apply(sgtm_store_t *store,
+    int (*handler)(sgtm_store_t *store, int64_t id), const int64_t *ids,
+    int nids);
+static int sgtm_store_replay_one(sgtm_store_t *store, int64_t id);
+static int sgtm_store_purge_hit(sgtm_store_t *store, int64_t id);
+static int sgtm_store_purge_dead(sgtm_store_t *store, int64_t id);
+
+
+int
+sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts)
+{
+    int          rc;
+    int64_t      columns[3];
+    struct stat  sb;
+
+    rc = sgtm_db_enter(store);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    rc = sgtm_store_count_list(store, SGTM_SQL_COUNT_HITS, columns);
+
+    if (rc != SGTM_STORE_OK) {
+        return sgtm_db_leave(store, rc);
+    }
+
+    counts->hits = columns[0];
+    counts->events = columns[1];
+    counts->oldest = columns[2];
+
+    rc = sgtm_store_count_list(store, SGTM_SQL_COUNT_DEAD, columns);
+
+    if (rc != SGTM_STORE_OK) {
+        return sgtm_db_leave(store, rc);
+    }
+
+    counts->dead = columns[0];
+    counts->dead_oldest = columns[2];
+    counts->size = 0;
+
+    if (stat(store->path, &sb) == 0) {
+        counts->size += sb.st_size;
+    }
+
+    if (stat(store->wal, &sb) == 0) {
+        counts->size += sb.st_size;
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+/* number, events, the oldest time */
+
+static int
+sgtm_store_count_list(sgtm_store_t *store, unsigned sql, int64_t *columns)
+{
+    int      rc, found;
+    int64_t  part[4], values[2];
+
+    columns[0] = 0;
+    columns[1] = 0;
+    columns[2] = 0;
+
+    values[0] = 0;
+    values[1] = SGTM_LIST_READ;
+
+    do {
+        rc = sgtm_db_get(store, sql, values, 2, part, 4, &found);
+
+        if (rc != SGTM_STORE_OK || part[0] == 0) {
+            return rc;
+        }
+
+        if (columns[0] == 0 || part[2] < columns[2]) {
+            columns[2] = part[2];
+        }
+
+        columns[0] += part[0];
+        columns[1] += part[1];
+
+        values[0] = part[3];
+
+    } while (part[0] == SGTM_LIST_READ);
+
+    return SGTM_STORE_OK;
+}
+
+
+int
+sgtm_store_next(sgtm_store_t *store, unsigned list, int64_t after,
+    sgtm_record_t **record, int64_t *died)
+{
+    int            rc;
+    unsigned       sql;
+    sqlite3_stmt  *stmt;
+
+    *record = NULL;
+
+    rc = sgtm_db_enter(store);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    sql = (list == SGTM_STORE_DEAD) ? SGTM_SQL_NEXT_DEAD : SGTM_SQL_NEXT_HIT;
+
+    stmt = sgtm_db_stmt(store, sql);
+
+    if (stmt == NULL) {
+        return sgtm_db_leave(store, store->rc);
+    }
+
+    rc = sgtm_db_bind(stmt, &after, 1);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(stmt);
+    }
+
+    if (rc == SQLITE_ROW) {
+
+        *record = sgtm_record_make(stmt);
+
+        if (died != NULL) {
+            *died = sqlite3_column_int64(stmt, SGTM_RECORD_INTEGERS
+                                               + SGTM_RECORD_STRINGS);
+        }
+
+        rc = (*record != NULL) ? SGTM_STORE_OK
+                               : sgtm_db_fail_text(store, SGTM_STORE_FAILED,
+                                                   "no memory");
+
+    } else if (rc == SQLITE_DONE) {
+        rc = SGTM_STORE_OK;
+
+    } else {
+        rc = sgtm_db_fail(store, rc, "read");
+    }
+
+    (void) sqlite3_reset(stmt);
+
+    return sgtm_db_leave(store, rc);
+}
+
+
+int
+sgtm_store_replay(sgtm_store_t *store, int64_t id, int64_t before, int64_t *n)
+{
+    return sgtm_store_choose(store, SGTM_SQL_OLD_DEAD, id, before,
+                             sgtm_store_replay_one, n);
+}
+
+
+int
+sgtm_store_purge(sgtm_store_t *store, unsigned list, int64_t id,
+    int64_t before, int64_t *n)
+{
+    int  rc;
+
+    rc = (list == SGTM_STORE_DEAD)
+         ? sgtm_store_choose(store, SGTM_SQL_OLD_DEAD, id, before,
+                             sgtm_store_purge_dead, n)
+         : sgtm_store_choose(store, SGTM_SQL_OLD_HIT, id, before,
+                             sgtm_store_purge_hit, n);
+
+    store->deleted = 1;
+    sgtm_db_tidy(store, 0);
+
+    return rc;
+}
+
+
+/* calls the handler for the row of this id, or for all up to a time */
+
+static int
+sgtm_store_choose(sgtm_store_t *store, unsigned sql, int64_t id,
+    int64_t before, int (*handler)(sgtm_store_t *store, int64_t id),
+    int64_t *n)
+{
+    int      rc, nids, nrows;
+    int64_t  ids[SGTM_LIST_WRITE], values[3];
+
+    *n = 0;
+
+    if (before <= 0) {
+        before = INT64_MAX;
+    }
+
+    values[0] = (id != 0) ? id - 1 : 0;
+    values[1] = (id != 0) ? id : INT64_MAX;
+    values[2] = SGTM_LIST_WRITE;
+
+    do {
+        rc = sgtm_db_begin(store);
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+
+        rc = sgtm_store_choose_part(store, sql, values, before, ids, &nids,
+                                    &nrows);
+
+        if (rc == SGTM_STORE_OK) {
+            rc = sgtm_store_apply(store, handler, ids, nids);
+        }
+
+        rc = sgtm_db_leave(store, rc);
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+
+        *n += nids;
+
+    } while (nrows == SGTM_LIST_WRITE);
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+sgtm_store_choose_part(sgtm_store_t *store, unsigned sql, int64_t *values,
+    int64_t before, int64_t *ids, int *nids, int *nrows)
+{
+    int            rc;
+    sqlite3_stmt  *stmt;
+
+    *nids = 0;
+    *nrows = 0;
+
+    stmt = sgtm_db_stmt(store, sql);
+
+    if (stmt == NULL) {
+        return store->rc;
+    }
+
+    rc = sgtm_db_bind(stmt, values, 3);
+
+    if (rc != SQLITE_OK) {
+        return sgtm_db_fail(store, rc, "read");
+    }
+
+    while (*nrows < SGTM_LIST_WRITE) {
+
+        rc = sqlite3_step(stmt);
+
+        if (rc != SQLITE_ROW) {
+            break;
+        }
+
+        values[0] = sqlite3_column_int64(stmt, 0);
+        (*nrows)++;
+
+        if (sqlite3_column_int64(stmt, 1) <= before) {
+            ids[(*nids)++] = values[0];
+        }
+    }
+
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        rc = sgtm_db_fail(store, rc, "read");
+        (void) sqlite3_reset(stmt);
+        return rc;
+    }
+
+    (void) sqlite3_reset(stmt);
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+sgtm_store_apply(sgtm_store_t *store,
+    int (*handler)(sgtm_store_t *store, int64_t id), const int64_t *ids,
+    int nids)
+{
+    int      i, rc;
+    int64_t  last;
+
+    last = 0;
+
+    for (i = 0; i < nids; i++) {
+        rc = handler(store, ids[i]);
+
+        if (rc == SGTM_STORE_OK) {
+            rc = sgtm_store_gone(store, &last, ids[i]);
+        }
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+    }
+
+    return sgtm_store_gone(store, &last, 0);
+}
+
+
+/* due at once, but not fresh: a courier does not look back for those */
+
+static int
+sgtm_store_replay_one(sgtm_store_t *store, int64_t id)
+{
+    int      rc;
+    int64_t  values[2];
+
+    values[0] = id;
+    values[1] = sgtm_db_now();
+
+    rc = sgtm_db_run(store, SGTM_SQL_REPLAY, values, 2);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    return sgtm_store_purge_dead(store, id);
+}
+
+
+static int
+sgtm_store_purge_hit(sgtm_store_t *store, int64_t id)
+{
+    return sgtm_db_run(store, SGTM_SQL_DELETE, &id, 1);
+}
+
+
+static int
+sgtm_store_purge_dead(sgtm_store_t *store, int64_t id)
+{
+    return sgtm_db_run(store, SGTM_SQL_DELETE_DEAD, &id, 1);
+}
