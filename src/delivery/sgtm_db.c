@@ -110,12 +110,12 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
 
     /* SGTM_SQL_FRESH */
     { "read fresh",
-      "SELECT " SGTM_RECORD_COLUMNS " FROM hit WHERE id > ?1 AND id < ?2"
+      "SELECT " SGTM_RECORD_COLUMNS("?4") " FROM hit WHERE id > ?1 AND id < ?2"
       " ORDER BY id LIMIT ?3" },
 
     /* SGTM_SQL_HIT */
     { "read hit",
-      "SELECT " SGTM_RECORD_COLUMNS " FROM hit WHERE id = ?1" },
+      "SELECT " SGTM_RECORD_COLUMNS("target") " FROM hit WHERE id = ?1" },
 
     /* SGTM_SQL_EARLIER */
     { "read client",
@@ -161,12 +161,12 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
 
     /* SGTM_SQL_NEXT_HIT */
     { "read hit",
-      "SELECT " SGTM_RECORD_COLUMNS ", 0 FROM hit WHERE id > ?1"
+      "SELECT " SGTM_RECORD_COLUMNS("target") ", 0 FROM hit WHERE id > ?1"
       " ORDER BY id LIMIT 1" },
 
     /* SGTM_SQL_NEXT_DEAD */
     { "read dead",
-      "SELECT " SGTM_RECORD_COLUMNS ", died FROM dead WHERE id > ?1"
+      "SELECT " SGTM_RECORD_COLUMNS("target") ", died FROM dead WHERE id > ?1"
       " ORDER BY id LIMIT 1" },
 
     /* SGTM_SQL_OLD_HIT */

@@ -263,9 +263,9 @@ int sgtm_store_gone(sgtm_store_t *store, int64_t *last, int64_t id);
 #define SGTM_COLUMN_DUE     1
 #define SGTM_COLUMN_CLIENT  2
 
-#define SGTM_RECORD_COLUMNS                                                   \
+#define SGTM_RECORD_COLUMNS(target)                                           \
     "id, due, client, time, attempts, events, "                               \
-    "(SELECT name FROM target WHERE number = target), "                      \
+    "(SELECT name FROM target WHERE number = " target "), "                   \
     "tenant, error, method, uri, args, headers, body"
 
 #define SGTM_RECORD_INTEGERS  6

@@ -26,18 +26,19 @@ typedef struct {
     size_t           n;
     size_t           size;
     int64_t          after;
-    int64_t          again;
+    unsigned         waiting:1;    /* a hit of the target does */
     unsigned         full:1;       /* the next one is too large */
     unsigned         more:1;       /* there may be more to look at */
 } sgtm_taking_t;
 
 
 static int sgtm_store_is_courier(sgtm_store_t *store, int64_t instance);
+static int sgtm_store_waiting(sgtm_store_t *store, sgtm_taking_t *taking,
+    int64_t *due);
 static int sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking);
 static int sgtm_store_take_hit(sgtm_store_t *store, sgtm_taking_t *taking,
     int64_t id, int *full);
 static int sgtm_store_take_fresh(sgtm_store_t *store, sgtm_taking_t *taking);
-static int sgtm_store_take_again(sgtm_store_t *store, sgtm_taking_t *taking);
 static int sgtm_store_take_row(sgtm_store_t *store, sgtm_taking_t *taking,
     sqlite3_stmt *stmt, int *full, int *held);
 static int sgtm_store_earlier(sgtm_store_t *store, int64_t target, int64_t id,
@@ -185,6 +186,7 @@ int
 sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take)
 {
     int             rc;
+    int64_t         due;
     sgtm_record_t  *record, *next;
     sgtm_taking_t   taking;
 
@@ -206,6 +208,11 @@ sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take)
     rc = sgtm_store_is_courier(store, take->instance);
 
     if (rc == SGTM_STORE_OK) {
+        rc = sgtm_store_waiting(store, &taking, &due);
+        taking.waiting = (due != 0);
+    }
+
+    if (rc == SGTM_STORE_OK && taking.waiting) {
         rc = sgtm_store_take_due(store, &taking);
     }
 
@@ -213,15 +220,15 @@ sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take)
         rc = sgtm_store_take_fresh(store, &taking);
     }
 
-    if (rc == SGTM_STORE_OK) {
-        rc = sgtm_store_take_again(store, &taking);
+    if (rc == SGTM_STORE_OK && taking.waiting) {
+        rc = sgtm_store_waiting(store, &taking, &due);
     }
 
     rc = sgtm_db_leave(store, rc);
 
     if (rc == SGTM_STORE_OK) {
         take->after = taking.after;
-        take->again = taking.again;
+        take->again = taking.more ? take->now : due;
         return SGTM_STORE_OK;
     }
 
@@ -371,12 +378,13 @@ static int
 sgtm_store_take_fresh(sgtm_store_t *store, sgtm_taking_t *taking)
 {
     int            n, rc, held, full;
-    int64_t        values[3];
+    int64_t        values[4];
     sqlite3_stmt  *stmt;
 
     values[0] = taking->take->target << SGTM_ID_BITS;
     values[1] = values[0] + (SGTM_ID_MAX - 1);
     values[2] = SGTM_TAKE_LOOK;
+    values[3] = taking->take->target;
 
     if (taking->after > values[0]) {
         values[0] = taking->after;
@@ -388,7 +396,7 @@ sgtm_store_take_fresh(sgtm_store_t *store, sgtm_taking_t *taking)
         return store->rc;
     }
 
-    rc = sgtm_db_bind(stmt, values, 3);
+    rc = sgtm_db_bind(stmt, values, 4);
 
     if (rc != SQLITE_OK) {
         return sgtm_db_fail(store, rc, "read fresh");
@@ -452,7 +460,7 @@ sgtm_store_take_row(sgtm_store_t *store, sgtm_taking_t *taking,
     id = sqlite3_column_int64(stmt, SGTM_COLUMN_ID);
     client = sqlite3_column_int64(stmt, SGTM_COLUMN_CLIENT);
 
-    if (client != 0) {
+    if (client != 0 && taking->waiting) {
         rc = sgtm_store_earlier(store, taking->take->target, id, client, &due);
 
         if (rc != SGTM_STORE_OK) {
@@ -518,20 +526,17 @@ sgtm_store_set_due(sgtm_store_t *store, int64_t id, int64_t due)
 }
 
 
+/* when the next hit of the target is due, or 0: none waits */
+
 static int
-sgtm_store_take_again(sgtm_store_t *store, sgtm_taking_t *taking)
+sgtm_store_waiting(sgtm_store_t *store, sgtm_taking_t *taking, int64_t *due)
 {
-    int      rc, found;
-    int64_t  due;
+    int  found;
 
-    due = 0;
+    *due = 0;
 
-    rc = sgtm_db_get(store, SGTM_SQL_DUE_NEXT, &taking->take->target, 1, &due,
-                     1, &found);
-
-    taking->again = taking->more ? taking->take->now : due;
-
-    return rc;
+    return sgtm_db_get(store, SGTM_SQL_DUE_NEXT, &taking->take->target, 1, due,
+                       1, &found);
 }
 
 
