@@ -75,11 +75,12 @@ typedef enum {
 
 /* whether a request of this route carries events and has a disposition */
 
+#define NGX_HTTP_SGTM_ROUTES_HIT                                              \
+    (1 << NGX_HTTP_SGTM_ROUTE_HIT | 1 << NGX_HTTP_SGTM_ROUTE_OPAQUE           \
+     | 1 << NGX_HTTP_SGTM_ROUTE_MP | 1 << NGX_HTTP_SGTM_ROUTE_WEBHOOK)
+
 #define ngx_http_sgtm_route_is_hit(route)                                     \
-    ((route) == NGX_HTTP_SGTM_ROUTE_HIT                                       \
-     || (route) == NGX_HTTP_SGTM_ROUTE_OPAQUE                                 \
-     || (route) == NGX_HTTP_SGTM_ROUTE_MP                                     \
-     || (route) == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
+    (1 << (route) & NGX_HTTP_SGTM_ROUTES_HIT)
 
 
 /* what became of a hit */

@@ -36,6 +36,8 @@ my %does = (
     500 => [500, ['X-Tag' => 'kept'], "tag: 500\n"],
     503 => [503, ['X-Tag' => 'kept'], "tag: 503\n"],
     accel => [200, ['X-Accel-Redirect' => '/secret'], "plain\n"],
+    script => [200, ['Content-Type' => 'text/javascript',
+                     'Cache-Control' => 'max-age=60'], 'SCRIPT'],
     plain => [200, ['Content-Type' => 'text/html; charset=utf-8',
                     'Content-Security-Policy' => "frame-ancestors 'self'",
                     'X-Frame-Options' => 'ALLOWALL', 'X-Tag' => 'kept',
@@ -48,6 +50,12 @@ my $tag = SGTM::Backend->start(sub {
     my ($req) = @_;
 
     my ($do) = $req->{uri} =~ /\bdo=(\w+)/;
+
+    if ($do && $do eq 'script') {
+        my $kind = $req->{h}{'x-gtm-server-preview'} ? 'draft' : 'published';
+
+        return [@{ $does{script} }[0, 1], $kind];
+    }
 
     return $does{$do || 'plain'};
 });
@@ -82,6 +90,8 @@ my @prefixes = qw(off basic advanced strict-basic strict-advanced);
 my $t = SGTM::Test->start(<<"EOC", workers => 2);
     upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 8; }
 
+    proxy_cache_path  %%DIR%%/cache keys_zone=scripts:1m;
+
     server {
         listen           127.0.0.1:%%PORT%%;
         %%LISTEN_H2(127.0.0.1:%%PORT2%%)%%
@@ -104,6 +114,7 @@ my $t = SGTM::Test->start(<<"EOC", workers => 2);
                     "$strict sgtm_consent_mode advanced;") ]}
         @{[ gateway('gtm', 'sgtm_consent_mode advanced;') ]}
         @{[ gateway('a/gtm', 'sgtm_consent_mode basic;') ]}
+        @{[ gateway('cached', 'proxy_cache scripts;') ]}
 
         location = /status { sgtm_status; }
     }
@@ -451,6 +462,21 @@ subtest 'a prefix that is called gtm' => sub {
 
     passes('/gtm/: a preview', 0, 'GET', "/gtm/gtm/debug?$args", []);
     passes('/a/gtm/: a preview', 0, 'GET', "/a/gtm/gtm/debug?$args", []);
+};
+
+
+# a cache knows nothing of debug sessions, unless the operator's key does
+
+subtest 'a preview is not cached for others' => sub {
+    my $uri = '/cached/gtm.js?id=GTM-ABC1234&do=script';
+
+    is $t->get($uri, 'X-Gtm-Server-Preview' => 'x')->{body}, 'draft',
+       'the preview sees the draft';
+    is $t->get($uri)->{body}, 'published', 'the visitor does not';
+
+    $tag->clear;
+    is $t->get($uri)->{body}, 'published', 'what visitors get';
+    is $tag->count, 0, 'is cached';
 };
 
 

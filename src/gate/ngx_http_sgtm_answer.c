@@ -257,8 +257,7 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if ((ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
-         || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
+    if (ngx_http_sgtm_route_is_hit(ctx->route)
         && !preview
         && ngx_http_sgtm_answer_header(r, "Cache-Control", &no_store)
            != NGX_OK)
@@ -295,11 +294,19 @@ ngx_http_sgtm_answer_upstream(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     ctx->upstream_status = r->upstream->headers_in.status_n;
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
-    {
+    if (ngx_http_sgtm_route_is_hit(ctx->route)) {
         ngx_http_sgtm_answer_hit(r, ctx);
     }
+
+#if (NGX_HTTP_CACHE)
+
+    /* what a debug session is shown is for no one else */
+
+    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+        r->upstream->cacheable = 0;
+    }
+
+#endif
 
     return NGX_OK;
 }
@@ -373,9 +380,7 @@ ngx_http_sgtm_answer_out(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return ngx_http_sgtm_setcookie(r, ctx, h);
 
     case NGX_HTTP_SGTM_OUT_CACHE:
-        if (ctx->route == NGX_HTTP_SGTM_ROUTE_HIT
-            || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE)
-        {
+        if (ngx_http_sgtm_route_is_hit(ctx->route)) {
             h->hash = 0;
         }
 
