@@ -237,6 +237,12 @@ int sgtm_db_wait(sgtm_store_t *store, int first);
 int sgtm_db_is_text(const unsigned char *p, size_t len);
 
 
+/* sgtm_db_page.c */
+
+/* from now on no page keeps bytes of what was deleted from it */
+int sgtm_db_clean_pages(sgtm_store_t *store);
+
+
 /* sgtm_record.c: columns to records */
 
 /*

@@ -302,7 +302,7 @@ sgtm_db_connect(sgtm_store_t *store)
         return sgtm_db_fail_errno(store, EACCES, "open", store->path);
     }
 
-    return SGTM_STORE_OK;
+    return sgtm_db_clean_pages(store);
 }
 
 
