@@ -90,15 +90,16 @@ export SGTM_NGINX := $(TOP)/$(OUT)/nginx
 endif
 
 
-.PHONY: all setup nginx unit run test lint fuzz fuzz-targets bench snippet \
-    clean help FORCE
+.PHONY: all setup nginx tools unit run test lint fuzz fuzz-targets bench \
+    snippet clean help FORCE
 
-all: $(if $(STATIC),nginx,module)
+all: $(if $(STATIC),nginx,module) tools
 
 
 help:
 	@echo 'make                builds build/$(MODULE).so for the nginx'
 	@echo '                    that is installed (packages nginx, nginx-dev)'
+	@echo 'make tools          builds build/sgtm-spool, part of "make"'
 	@echo 'make run            the demo, in the foreground'
 	@echo 'make test           all tests; TESTS="t/00-build.t" for some'
 	@echo 'make lint           style and static checks'
@@ -179,11 +180,32 @@ nginx: $(TREE)/objs/Makefile
 	@echo "built $(OUT)/nginx"
 
 
-# Unit tests and fuzz targets of src/hit, which knows no nginx.  They are
-# sanitized in every flavour.
+# Programs on the code that knows no nginx, in the flavours of the module
+
+TOOLS_OUT := build$(if $(filter release,$(BUILD)),,/$(BUILD))
+TOOLS := $(patsubst tools/%.c,$(TOOLS_OUT)/%,$(wildcard tools/*.c))
+STORE_SRCS := $(wildcard src/delivery/sgtm_*.c)
+STORE_LIBS = -lsqlite3
+
+TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)
+
+tools: $(TOOLS)
+	@:
+
+$(TOOLS_OUT)/%: tools/%.c $(STORE_SRCS) $(wildcard src/delivery/sgtm_*.h) \
+    src/hit/sgtm_hit.h
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $< $(STORE_SRCS) $(LD_OPT) \
+	    $(STORE_LIBS)
+	@echo "built $@"
+
+
+# Unit tests and fuzz targets of what knows no nginx: src/hit, the store.  They
+# are sanitized in every flavour.
 
 HIT_SRCS := $(wildcard src/hit/*.c)
 UNITS := $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
+STORE_UNITS := $(filter build/unit/store%,$(UNITS))
 FUZZERS := $(patsubst fuzz/%.c,build/fuzz/%,$(wildcard fuzz/*.c))
 
 HIT_CFLAGS = -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
@@ -198,6 +220,15 @@ unit: $(UNITS)
 build/unit/hit/%.o: src/hit/%.c
 	@mkdir -p $(@D)
 	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+build/unit/delivery/%.o: src/delivery/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+$(STORE_UNITS): build/unit/%: build/unit/%.o \
+    $(STORE_SRCS:src/%.c=build/unit/%.o) \
+    $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
+	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(STORE_LIBS)
 
 build/unit/%.o: t/unit/%.c
 	@mkdir -p $(@D)
@@ -222,10 +253,11 @@ build/fuzz/%.o: fuzz/%.c
 build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
 	$(if $(V),,@)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^
 
-.PRECIOUS: build/unit/%.o build/unit/hit/%.o build/fuzz/%.o build/fuzz/hit/%.o
+.PRECIOUS: build/unit/%.o build/unit/hit/%.o build/unit/delivery/%.o \
+    build/fuzz/%.o build/fuzz/hit/%.o
 
--include $(wildcard build/unit/*.d build/unit/hit/*.d build/fuzz/*.d \
-    build/fuzz/hit/*.d)
+-include $(wildcard build/unit/*.d build/unit/hit/*.d build/unit/delivery/*.d \
+    build/fuzz/*.d build/fuzz/hit/*.d)
 
 
 # the module, and where it is for another nginx than the one that is installed,
@@ -244,7 +276,7 @@ run:
 
 test:
 	@tools/setup.sh test
-	@$(MAKE) --no-print-directory $(WHOLE) unit fuzz-targets
+	@$(MAKE) --no-print-directory $(WHOLE) tools unit fuzz-targets
 	@prove -j$(TEST_JOBS) $(or $(TESTS),t/*.t $(UNITS))
 
 
