@@ -192,6 +192,8 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
 int
 sgtm_db_enter(sgtm_store_t *store)
 {
+    errno = 0;
+
     store->error[0] = '\0';
     store->busy_limit = SGTM_DB_BUSY;
 
@@ -402,6 +404,8 @@ sgtm_db_run(sgtm_store_t *store, unsigned n, const int64_t *values,
         return store->rc;
     }
 
+    errno = 0;
+
     rc = sgtm_db_bind(stmt, values, nvalues);
 
     if (rc == SQLITE_OK) {
@@ -434,6 +438,8 @@ sgtm_db_get(sgtm_store_t *store, unsigned n, const int64_t *values,
     if (stmt == NULL) {
         return store->rc;
     }
+
+    errno = 0;
 
     rc = sgtm_db_bind(stmt, values, nvalues);
 
@@ -501,8 +507,14 @@ sgtm_db_fail(sgtm_store_t *store, int code, const char *what)
 
     err = 0;
 
+    /* SQLite's own copy lacks what fails in a commit */
+
     if ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) {
-        err = sqlite3_system_errno(store->db);
+        err = errno;
+
+        if (sgtm_db_rc_errno(err) == SGTM_STORE_FAILED) {
+            err = sqlite3_system_errno(store->db);
+        }
     }
 
     store->rc = sgtm_db_rc(store, code, err);

@@ -266,6 +266,8 @@ sgtm_db_connect(sgtm_store_t *store)
 {
     int  rc, on;
 
+    errno = 0;
+
     rc = sqlite3_open_v2(store->path, &store->db,
                          SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOMUTEX
                          |SQLITE_OPEN_PRIVATECACHE, NULL);
