@@ -52,6 +52,10 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
     { "page_count",
       "PRAGMA page_count" },
 
+    /* SGTM_SQL_FREE_PAGES */
+    { "freelist_count",
+      "PRAGMA freelist_count" },
+
     /* SGTM_SQL_TARGET_FIND */
     { "find target",
       "SELECT number, last FROM target WHERE name = ?1" },
@@ -341,6 +345,10 @@ sgtm_db_checkpoint(sgtm_store_t *store, int mode)
 
     if (mode != SQLITE_CHECKPOINT_PASSIVE) {
         store->frames = 0;
+    }
+
+    if (mode == SQLITE_CHECKPOINT_TRUNCATE) {
+        sgtm_db_reserve(store);
     }
 
     return 1;

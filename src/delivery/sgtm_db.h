@@ -31,9 +31,13 @@
 #define SGTM_DB_CHECKPOINT      1000
 #define SGTM_DB_RESTART         4000
 
-/* what is left free on a small or a large disk, so that deleting works */
+/*
+ * What is left free on a small or a large disk, so that deleting works; what
+ * the log of changes has of its own, against others that fill the disk.
+ */
 #define SGTM_DB_RESERVE_PART    16
 #define SGTM_DB_RESERVE         (16 * 1024 * 1024)
+#define SGTM_DB_RESERVE_LOG     (1024 * 1024)
 
 /* ms: how long to wait for others, at most; for a checkpoint that may fail */
 #define SGTM_DB_BUSY            10000
@@ -54,6 +58,7 @@ typedef enum {
     SGTM_SQL_COMMIT,
     SGTM_SQL_ROLLBACK,
     SGTM_SQL_PAGES,
+    SGTM_SQL_FREE_PAGES,
 
     SGTM_SQL_TARGET_FIND,
     SGTM_SQL_TARGET_ADD,
@@ -154,6 +159,18 @@ void sgtm_db_close(sgtm_store_t *store);
 
 /* closes a damaged file and renames it; SGTM_STORE_DAMAGED, or FAILED */
 int sgtm_db_set_aside(sgtm_store_t *store);
+
+/* the log of changes as a file: store->wal_fd, which holds no locks */
+int sgtm_db_open_wal(sgtm_store_t *store);
+
+/*
+ * Gives the log of changes blocks of the disk before it needs them, where the
+ * file system can do that.
+ */
+void sgtm_db_reserve(sgtm_store_t *store);
+
+/* bytes that are left on the disk; those of them that are to stay */
+int sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep);
 
 /*
  * The lock that keeps a file from being replaced: LOCK_SH for a transaction,

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 #include "sgtm_db.h"
 
@@ -240,6 +241,10 @@ sgtm_db_open_file(sgtm_store_t *store)
     }
 
     rc = sgtm_db_schema(store);
+
+    if (rc == SGTM_STORE_OK) {
+        sgtm_db_reserve(store);
+    }
 
     if (rc != SGTM_STORE_OK || !made) {
         return rc;
@@ -630,6 +635,64 @@ sgtm_db_rename(sgtm_store_t *store)
                     SGTM_STORE_FILE, when);
 
     return SGTM_STORE_DAMAGED;
+}
+
+
+int
+sgtm_db_open_wal(sgtm_store_t *store)
+{
+    if (store->wal_fd != -1) {
+        return SGTM_STORE_OK;
+    }
+
+    store->wal_fd = open(store->wal, O_RDWR|O_CLOEXEC);
+
+    if (store->wal_fd == -1) {
+        return sgtm_db_fail_errno(store, errno, "open", store->wal);
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+void
+sgtm_db_reserve(sgtm_store_t *store)
+{
+    int64_t  left, keep;
+
+    if (sgtm_db_open_wal(store) != SGTM_STORE_OK
+        || sgtm_db_disk(store, &left, &keep) != SGTM_STORE_OK)
+    {
+        store->error[0] = '\0';
+        return;
+    }
+
+    if (keep > SGTM_DB_RESERVE_LOG) {
+        keep = SGTM_DB_RESERVE_LOG;
+    }
+
+    (void) fallocate(store->wal_fd, FALLOC_FL_KEEP_SIZE, 0, keep);
+}
+
+
+int
+sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep)
+{
+    struct statvfs  fs;
+
+    if (statvfs(store->dir, &fs) == -1) {
+        return sgtm_db_fail_errno(store, errno, "statvfs", store->dir);
+    }
+
+    *left = (int64_t) fs.f_bavail * (int64_t) fs.f_frsize;
+    *keep = (int64_t) fs.f_blocks * (int64_t) fs.f_frsize
+            / SGTM_DB_RESERVE_PART;
+
+    if (*keep > SGTM_DB_RESERVE) {
+        *keep = SGTM_DB_RESERVE;
+    }
+
+    return SGTM_STORE_OK;
 }
 
 

@@ -9,12 +9,10 @@
 #endif
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/statvfs.h>
 
 #include "sgtm_db.h"
 
@@ -194,9 +192,9 @@ sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list)
 
 
 /*
- * Whether the disk has room for the records and what must stay free: the log
- * of changes has to go into the database, which grows by as much, before
- * anything that was deleted makes room.
+ * Whether the disk has room for the records, which go into the log of changes
+ * and from there into the database: it grows, unless what was deleted has left
+ * pages free.  Something has to stay for the courier's deletes.
  */
 
 static int
@@ -214,20 +212,21 @@ sgtm_store_room(sgtm_store_t *store, const sgtm_record_t *list)
 
     rc = sgtm_store_free(store, need);
 
-    if (rc == SGTM_STORE_FULL && store->frames > 0) {
-        (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE);
+    if (rc == SGTM_STORE_FULL
+        && sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE))
+    {
         rc = sgtm_store_free(store, need);
     }
 
-    return rc;
+    return sgtm_db_leave(store, rc);
 }
 
 
 static int
 sgtm_store_free(sgtm_store_t *store, int64_t need)
 {
-    int64_t         log, keep, left;
-    struct statvfs  fs;
+    int      rc, found;
+    int64_t  log, keep, left, pages;
 
     log = store->frames * store->page;
 
@@ -240,25 +239,24 @@ sgtm_store_free(sgtm_store_t *store, int64_t need)
                                  "a reader holds its log of changes");
     }
 
-    if (statvfs(store->dir, &fs) == -1) {
-        return sgtm_db_fail_errno(store, errno, "statvfs", store->dir);
+    rc = sgtm_db_disk(store, &left, &keep);
+
+    if (rc != SGTM_STORE_OK || left >= keep + log + 2 * need) {
+        return rc;
     }
 
-    keep = (int64_t) fs.f_blocks * (int64_t) fs.f_frsize
-           / SGTM_DB_RESERVE_PART;
+    rc = sgtm_db_get(store, SGTM_SQL_FREE_PAGES, NULL, 0, &pages, 1, &found);
 
-    if (keep > SGTM_DB_RESERVE) {
-        keep = SGTM_DB_RESERVE;
+    if (rc != SGTM_STORE_OK) {
+        return rc;
     }
 
-    left = (int64_t) fs.f_bavail * (int64_t) fs.f_frsize;
-
-    if (left < keep + log + need) {
-        return sgtm_db_fail_text(store, SGTM_STORE_FULL,
-                                 "no space left on the disk");
+    if (pages * store->page >= log + need && left >= keep / 2 + need) {
+        return SGTM_STORE_OK;
     }
 
-    return SGTM_STORE_OK;
+    return sgtm_db_fail_text(store, SGTM_STORE_FULL,
+                             "no space left on the disk");
 }
 
 
@@ -509,19 +507,13 @@ sgtm_store_sync(sgtm_store_t *store)
 
     if (store->conf.sync == SGTM_STORE_SYNC_INTERVAL) {
 
-        if (store->wal_fd == -1) {
-            store->wal_fd = open(store->wal, O_RDONLY|O_CLOEXEC);
+        rc = sgtm_db_open_wal(store);
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
         }
 
-        if (store->wal_fd == -1) {
-
-            /* nobody has written yet */
-
-            if (errno != ENOENT) {
-                return sgtm_db_fail_errno(store, errno, "open", store->wal);
-            }
-
-        } else if (fdatasync(store->wal_fd) == -1) {
+        if (fdatasync(store->wal_fd) == -1) {
             return sgtm_db_fail_errno(store, errno, "fdatasync", store->wal);
         }
     }
