@@ -298,6 +298,11 @@ typedef struct {
     ngx_str_t                  decoded;    /* a query that came in base64 */
     ngx_str_t                  param;      /* what a refusal speaks of */
 
+    /* as committed: an error_page makes another request of it */
+
+    ngx_str_t                  method;
+    ngx_str_t                  args;
+
     /* what nginx had, to be called or put back */
 
     ngx_http_event_handler_pt  read_event_handler;

@@ -260,7 +260,7 @@ subtest 'nothing denied is on the disk' => sub {
     $tag->clear;
     arrive('it arrives', $id, $id);
 
-    for (1 .. 50) {
+    for (1 .. 150) {
         last if on_disk($t->dir . '/spool') !~ /\Q$id\E/;
         sleep 0.1;
     }
@@ -426,7 +426,8 @@ EOC
 
     my @res = map { $alone->get((hit('direct'))[1]) } 1 .. 4;
 
-    is join(' ', map { $_->{status} } @res), '200 200 429 429', '429';
+    is join(' ', map { $_->{status} } @res), '200 200 429 429',
+       '429 then';
     like header($res[2], 'Retry-After'), qr/^[12]$/, 'until when';
     is $res[2]{body}, "rate: over the limit\n", 'one line';
 
@@ -465,7 +466,7 @@ subtest 'a spool that is full' => sub {
         $refused++;
         next if $refused > 1;
 
-        is $res->{status}, 503, '503';
+        is $res->{status}, 503, '503 then';
         is header($res, 'Retry-After'), 10, 'with Retry-After';
         is $res->{body}, "gateway: can't keep the hit now\n", 'one line';
     }

@@ -114,7 +114,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     size = sizeof(ngx_http_sgtm_put_t)
            + ctx->conf->target->node.str.len + ctx->tenant->node.str.len
-           + r->method_name.len + 1 + ctx->path.len + r->args.len
+           + ctx->method.len + 1 + ctx->path.len + ctx->args.len
            + headers + body.len;
 
     put = ngx_alloc(size, r->connection->log);
@@ -137,8 +137,8 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     p = ngx_http_sgtm_queue_copy(p, &record->target,
                                  &ctx->conf->target->node.str);
     p = ngx_http_sgtm_queue_copy(p, &record->tenant, &ctx->tenant->node.str);
-    p = ngx_http_sgtm_queue_copy(p, &record->method, &r->method_name);
-    p = ngx_http_sgtm_queue_copy(p, &record->args, &r->args);
+    p = ngx_http_sgtm_queue_copy(p, &record->method, &ctx->method);
+    p = ngx_http_sgtm_queue_copy(p, &record->args, &ctx->args);
 
     record->uri.data = p;
     record->uri.len = 1 + ctx->path.len;

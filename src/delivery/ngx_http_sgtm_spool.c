@@ -55,7 +55,7 @@ typedef struct {
     ngx_event_t                  begin;    /* posted: the loop's events first */
     ngx_event_t                  stalled;  /* not cancelable: a worker that
                                               exits waits for the thread */
-    ngx_event_t                  interval;
+    ngx_event_t                  interval; /* also tidies the file */
     ngx_connection_t             dummy;    /* of the timers, for debug logs */
 
     /* of the task in flight, the thread's own while it runs */
@@ -302,13 +302,10 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
 
     ngx_http_sgtm_spooler = sp;
 
-    if (sp->conf->store.sync == SGTM_STORE_SYNC_INTERVAL) {
+    /* of a worker before this one something may not be on the disk yet */
 
-        /* of a worker before this one something may not be on the disk yet */
-
-        sp->dirty = 1;
-        ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
-    }
+    sp->dirty = 1;
+    ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
 
     return NGX_OK;
 }

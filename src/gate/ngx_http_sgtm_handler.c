@@ -276,6 +276,9 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
     }
 
+    ctx->method = r->method_name;
+    ctx->args = r->args;
+
     /* what the tagging server answers here is an answer, also an error */
 
     if (ctx->preview
