@@ -474,7 +474,7 @@ subtest 'a spool that is full' => sub {
     cmp_ok scalar(@kept), '>', 100, 'hits are kept up to a size';
     cmp_ok $refused, '>', 50, 'and not over it';
 
-    my @lines = $small->error_log =~ /spool.*full.*/g;
+    my @lines = $small->error_log =~ /sgtm_spool: .*max_size/g;
 
     is scalar(@lines), 1, 'the log says it once';
     unlike $small->error_log, qr/ep\.note/, 'without the hit';
@@ -528,7 +528,7 @@ subtest 'a damaged spool' => sub {
     is $t->get($uri)->{status}, 204, 'a hit is kept in a new one';
     ok scalar(glob $t->dir . '/spool/spool.db.damaged-*'),
        'the damaged one is set aside';
-    like $t->error_log, qr/spool.*damaged/, 'the log says so';
+    like $t->error_log, qr/sgtm_spool: .*damaged/, 'the log says so';
 
     $tag->mode('');
     $tag->clear;

@@ -566,8 +566,7 @@ ngx_http_sgtm_spool_complain(ngx_http_sgtm_spooler_t *sp)
         return;
     }
 
-    ngx_log_error(NGX_LOG_ERR, sp->log, 0, "spool \"%V\": %s",
-                  &sp->conf->path, sp->error);
+    ngx_log_error(NGX_LOG_ERR, sp->log, 0, "sgtm_spool: %s", sp->error);
 }
 
 
@@ -579,7 +578,7 @@ ngx_http_sgtm_spool_stalled(ngx_event_t *ev)
     sp = ngx_http_sgtm_spooler;
 
     ngx_log_error(NGX_LOG_CRIT, sp->log, 0,
-                  "spool \"%V\": the disk has not answered for a minute",
+                  "sgtm_spool \"%V\": the disk has not answered for a minute",
                   &sp->conf->path);
 
     ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
