@@ -17,6 +17,13 @@
 #define NGX_HTTP_SGTM_SPOOL_PENDING   (16 * 1024 * 1024)
 
 #define NGX_HTTP_SGTM_SPOOL_INTERVAL  1000
+
+/*
+ * intervals for which the file is looked after since something was done with
+ * it: what was deleted leaves the log of changes within ten seconds
+ */
+#define NGX_HTTP_SGTM_SPOOL_AFTER     12
+
 #define NGX_HTTP_SGTM_SPOOL_STALLED   60000
 #define NGX_HTTP_SGTM_SPOOL_COMPLAIN  60
 
@@ -66,9 +73,9 @@ typedef struct {
     u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
 
     ngx_http_sgtm_job_t          sync;
+    ngx_uint_t                   after;    /* intervals to sync still */
     unsigned                     busy:1;
     unsigned                     syncing:1;
-    unsigned                     dirty:1;
 } ngx_http_sgtm_spooler_t;
 
 
@@ -304,7 +311,7 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
 
     /* of a worker before this one something may not be on the disk yet */
 
-    sp->dirty = 1;
+    sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
     ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
 
     return NGX_OK;
@@ -329,6 +336,7 @@ ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
 
     put->record.next = NULL;
     sp->size += put->size;
+    sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
 
     if (sp->puts == NULL) {
         sp->puts = put;
@@ -360,6 +368,10 @@ ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
 
     job->next = NULL;
     job->rc = SGTM_STORE_OK;
+
+    if (job != &sp->sync) {
+        sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
+    }
 
     *sp->last_job = job;
     sp->last_job = &job->next;
@@ -503,8 +515,6 @@ ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp)
     }
 
     if (rc == NGX_OK) {
-        sp->dirty = 1;
-
         (void) ngx_atomic_fetch_add(&sp->stat->waiting, n);
         (void) ngx_atomic_fetch_add(&sp->stat->kept, n);
         (void) ngx_atomic_fetch_add(&sp->stat->puts, 1);
@@ -592,8 +602,8 @@ ngx_http_sgtm_spool_interval(ngx_event_t *ev)
 
     sp = ngx_http_sgtm_spooler;
 
-    if (sp->dirty && !sp->syncing) {
-        sp->dirty = 0;
+    if (sp->after && !sp->syncing) {
+        sp->after--;
         sp->syncing = 1;
 
         (void) ngx_http_sgtm_spool_post(&sp->sync);
@@ -620,10 +630,6 @@ ngx_http_sgtm_spool_synced(ngx_http_sgtm_job_t *job)
     sp = ngx_http_sgtm_spooler;
 
     sp->syncing = 0;
-
-    if (job->rc != SGTM_STORE_OK) {
-        sp->dirty = 1;
-    }
 }
 
 
