@@ -7,6 +7,7 @@
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
 #include "ngx_http_sgtm_variables.h"
+#include "delivery/ngx_http_sgtm_detached.h"
 #include "gate/ngx_http_sgtm_address.h"
 #include "gate/ngx_http_sgtm_handler.h"
 #include "gate/ngx_http_sgtm_route.h"
@@ -23,6 +24,8 @@ static ngx_int_t ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_sgtm_variable_detached(ngx_http_request_t *r,
+    uintptr_t data, ngx_str_t *value);
 
 static ngx_int_t ngx_http_sgtm_variable_container(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
@@ -299,6 +302,9 @@ ngx_http_sgtm_variable_ctx(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         if (get(r->main, ctx, &value) != NGX_OK) {
             return NGX_ERROR;
         }
+
+    } else if (ngx_http_sgtm_variable_detached(r, data, &value) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (value.len == 0) {
@@ -311,6 +317,33 @@ ngx_http_sgtm_variable_ctx(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+/* a hit of the courier's has been through the gate before */
+
+static ngx_int_t
+ngx_http_sgtm_variable_detached(ngx_http_request_t *r, uintptr_t data,
+    ngx_str_t *value)
+{
+    ngx_str_t  *tenant;
+
+    tenant = ngx_http_sgtm_detached_tenant(r);
+
+    if (tenant == NULL) {
+        return NGX_OK;
+    }
+
+    if (data == (uintptr_t) ngx_http_sgtm_variable_tenant) {
+        *value = *tenant;
+        return NGX_OK;
+    }
+
+    if (data == (uintptr_t) ngx_http_sgtm_route_uri) {
+        return ngx_http_sgtm_detached_uri(r, value);
+    }
 
     return NGX_OK;
 }

@@ -24,7 +24,7 @@ struct ngx_http_sgtm_detached_s {
     ngx_str_t                  location;   /* "@name" */
     ngx_str_t                  tenant;
     ngx_str_t                  method;     /* "GET", "POST" */
-    ngx_str_t                  uri;        /* "/g/collect" */
+    ngx_str_t                  uri;        /* "/g/collect", not escaped */
     ngx_str_t                  args;
     ngx_str_t                  headers;    /* "Name: value\r\n" each */
     ngx_str_t                  body;
@@ -35,9 +35,15 @@ struct ngx_http_sgtm_detached_s {
 
     /* the outcome */
 
+    unsigned                   timeout:1;  /* status is 0 for this reason */
     ngx_uint_t                 status;     /* of the answer's header; 0: none
                                               came (refused, reset, timeout) */
     time_t                     retry_after;    /* seconds, or -1 */
+
+    /* its own */
+
+    ngx_http_request_t        *request;
+    ngx_event_t                event;
 };
 
 
@@ -48,8 +54,24 @@ struct ngx_http_sgtm_detached_s {
  */
 ngx_int_t ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d);
 
+/*
+ * A connection of nobody's, whose descriptor stays open when it is closed;
+ * NULL: there is none.
+ */
+ngx_connection_t *ngx_http_sgtm_detached_null(void);
+
+/*
+ * Gives a new request what a client would have sent: NGX_OK, or NGX_ERROR
+ * without memory.  For ngx_http_sgtm_detached_send().
+ */
+ngx_int_t ngx_http_sgtm_detached_fill(ngx_http_request_t *r,
+    ngx_http_sgtm_detached_t *d);
+
 /* the tenant of a request that was sent so, or NULL: it is a client's */
 ngx_str_t *ngx_http_sgtm_detached_tenant(ngx_http_request_t *r);
+
+/* the path and the arguments of such a request, for proxy_pass */
+ngx_int_t ngx_http_sgtm_detached_uri(ngx_http_request_t *r, ngx_str_t *value);
 
 
 #endif /* _NGX_HTTP_SGTM_DETACHED_H_INCLUDED_ */
