@@ -36,6 +36,30 @@ struct ngx_http_sgtm_target_s {
 };
 
 
+/* what an operator sees of the courier; in the zone */
+
+#define NGX_HTTP_SGTM_COURIER_TARGETS  64
+#define NGX_HTTP_SGTM_COURIER_NAME     80
+#define NGX_HTTP_SGTM_COURIER_ERROR    24
+
+
+typedef struct {
+    uint32_t                   state;      /* ngx_http_sgtm_circuit_e */
+    uint32_t                   in_flight;
+    uint32_t                   memory;     /* taken from the file so far */
+    uint32_t                   orphan;     /* its location is gone */
+    u_char                     name[NGX_HTTP_SGTM_COURIER_NAME];
+    u_char                     error[NGX_HTTP_SGTM_COURIER_ERROR];
+} ngx_http_sgtm_target_stat_t;
+
+
+typedef struct {
+    ngx_uint_t                 orphans;
+    ngx_uint_t                 ntargets;   /* of those below */
+    ngx_http_sgtm_target_stat_t  targets[NGX_HTTP_SGTM_COURIER_TARGETS];
+} ngx_http_sgtm_courier_stat_t;
+
+
 /* the directive sgtm_courier */
 char *ngx_http_sgtm_conf_courier(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -13,6 +13,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_courier.h"
 #include "../delivery/ngx_http_sgtm_spool.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 
@@ -29,6 +30,7 @@ typedef struct {
     time_t                     created;
     ngx_http_sgtm_latency_t    latency;
     ngx_http_sgtm_spool_stat_t spool;
+    ngx_http_sgtm_courier_stat_t  courier;
 } ngx_http_sgtm_zone_t;
 
 

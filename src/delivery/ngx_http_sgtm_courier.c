@@ -1,0 +1,616 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../tenant/ngx_http_sgtm_zone.h"
+#include "ngx_http_sgtm_courier.h"
+#include "ngx_http_sgtm_ledger.h"
+
+
+/* milliseconds */
+
+#define NGX_HTTP_SGTM_COURIER_IDLE     50      /* from look to look */
+#define NGX_HTTP_SGTM_COURIER_BUSY     10      /* and with hits in memory */
+#define NGX_HTTP_SGTM_COURIER_LIST     2000    /* others replay dead letters */
+#define NGX_HTTP_SGTM_COURIER_SHOW     500
+#define NGX_HTTP_SGTM_COURIER_LEASE    10000
+#define NGX_HTTP_SGTM_COURIER_RENEW    3000
+#define NGX_HTTP_SGTM_COURIER_HOLD     1000    /* after a failure */
+#define NGX_HTTP_SGTM_COURIER_LAST     5000    /* of an exiting worker */
+
+/* so many outcomes are worth an errand of their own */
+#define NGX_HTTP_SGTM_COURIER_GROUP    64
+
+/* bytes of records: of all lanes, and of one lane at a time */
+#define NGX_HTTP_SGTM_COURIER_MEMORY   (64 * 1024 * 1024)
+#define NGX_HTTP_SGTM_COURIER_TAKE     (1024 * 1024)
+
+static void ngx_http_sgtm_courier_quit(ngx_event_t *ev);
+static void ngx_http_sgtm_courier_leave(ngx_http_sgtm_courier_ctx_t *courier);
+static void ngx_http_sgtm_courier_last(ngx_event_t *ev);
+static void ngx_http_sgtm_courier_timer(ngx_event_t *ev);
+static void ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier);
+static void ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e);
+static ngx_uint_t ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
+    ngx_http_sgtm_errand_t *e);
+static void ngx_http_sgtm_courier_load(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e);
+static void ngx_http_sgtm_courier_move(ngx_queue_t *to, ngx_queue_t *from);
+static void ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job);
+static void ngx_http_sgtm_courier_lost(ngx_http_sgtm_courier_ctx_t *courier);
+static void ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_take_t *t, ngx_uint_t lost);
+
+
+static ngx_http_sgtm_courier_ctx_t  *ngx_http_sgtm_courier;
+
+
+/*
+ * The first worker is the courier.  One of an earlier generation, or of
+ * another master, may be so still: the file's lease tells.
+ */
+
+ngx_int_t
+ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle)
+{
+    ngx_connection_t             *c;
+    ngx_http_sgtm_main_conf_t    *smcf;
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    ngx_http_sgtm_courier = NULL;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+
+    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
+        || ngx_worker != 0
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    courier = ngx_pcalloc(cycle->pool, sizeof(ngx_http_sgtm_courier_ctx_t));
+    if (courier == NULL) {
+        return NGX_ERROR;
+    }
+
+    courier->errand.size = NGX_HTTP_SGTM_ERRAND_TARGETS;
+    courier->errand.targets = ngx_alloc(courier->errand.size
+                                        * sizeof(sgtm_target_t), cycle->log);
+    if (courier->errand.targets == NULL) {
+        return NGX_ERROR;
+    }
+
+    courier->errand.instance = (int64_t) ngx_random() << 32 ^ ngx_pid
+                               ^ (int64_t) ngx_random() << 16;
+    courier->errand.job.run = ngx_http_sgtm_errand_run;
+    courier->errand.job.done = ngx_http_sgtm_courier_back;
+
+    courier->conf = smcf;
+    courier->stat = ngx_http_sgtm_spool_stat(smcf);
+    courier->show = &ngx_http_sgtm_zone(smcf)->courier;
+    courier->log = cycle->log;
+
+    ngx_rbtree_init(&courier->lanes, &courier->sentinel,
+                    ngx_str_rbtree_insert_value);
+    ngx_queue_init(&courier->active);
+    ngx_queue_init(&courier->outcomes);
+    ngx_queue_init(&courier->settling);
+
+    courier->generation = 1;
+
+    courier->dummy.fd = (ngx_socket_t) -1;
+
+    courier->timer.handler = ngx_http_sgtm_courier_timer;
+    courier->timer.data = &courier->dummy;
+    courier->timer.log = cycle->log;
+    courier->timer.cancelable = 1;
+
+    courier->last.handler = ngx_http_sgtm_courier_last;
+    courier->last.data = &courier->dummy;
+    courier->last.log = cycle->log;
+
+    /*
+     * nginx tells idle connections that the worker is to end, and nobody else:
+     * one of nobody's hears it in time to let go of the lease
+     */
+
+    c = ngx_http_sgtm_detached_null();
+    if (c == NULL) {
+        return NGX_ERROR;
+    }
+
+    c->data = courier;
+    c->idle = 1;
+    c->log = cycle->log;
+    c->read->log = cycle->log;
+    c->read->handler = ngx_http_sgtm_courier_quit;
+
+    ngx_http_sgtm_courier = courier;
+
+    ngx_add_timer(&courier->timer, NGX_HTTP_SGTM_COURIER_IDLE);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_sgtm_courier_quit(ngx_event_t *ev)
+{
+    ngx_queue_t                  *q;
+    ngx_connection_t             *c;
+    ngx_http_sgtm_lane_t         *lane;
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    c = ev->data;
+    courier = c->data;
+
+    if (!c->close) {
+        return;
+    }
+
+    ngx_close_connection(c);
+
+    courier->quitting = 1;
+
+    /* what is in flight ends; the rest is in the file, for the next one */
+
+    for (q = ngx_queue_head(&courier->active);
+         q != ngx_queue_sentinel(&courier->active);
+         q = ngx_queue_next(q))
+    {
+        lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
+        ngx_http_sgtm_lane_drop(lane);
+    }
+
+    /* what is posted now would come too late for a worker without timers */
+
+    ngx_add_timer(&courier->last, NGX_HTTP_SGTM_COURIER_LAST);
+
+    ngx_http_sgtm_courier_go(courier);
+    ngx_http_sgtm_courier_leave(courier);
+}
+
+
+/* the worker may end, once the errands are done */
+
+static void
+ngx_http_sgtm_courier_leave(ngx_http_sgtm_courier_ctx_t *courier)
+{
+    if (!courier->busy
+        && ngx_http_sgtm_lane_sum.in_flight == 0
+        && courier->last.timer_set)
+    {
+        ngx_del_timer(&courier->last);
+    }
+}
+
+
+static void
+ngx_http_sgtm_courier_last(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "sgtm courier gives up");
+}
+
+
+static void
+ngx_http_sgtm_courier_timer(ngx_event_t *ev)
+{
+    int64_t                       now;
+    ngx_queue_t                  *q, *next;
+    ngx_http_sgtm_lane_t         *lane;
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    courier = ngx_http_sgtm_courier;
+    now = ngx_http_sgtm_lane_now();
+
+    for (q = ngx_queue_head(&courier->active);
+         q != ngx_queue_sentinel(&courier->active);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
+
+        if (!courier->quitting) {
+            ngx_http_sgtm_lane_send(lane);
+        }
+
+        if (lane->hits == 0 && !lane->look && lane->again == 0) {
+            ngx_queue_remove(q);
+            lane->active = 0;
+        }
+    }
+
+    ngx_http_sgtm_courier_go(courier);
+
+    if (!courier->quitting && now >= courier->shown) {
+        courier->shown = now + NGX_HTTP_SGTM_COURIER_SHOW;
+        ngx_http_sgtm_ledger_show(courier);
+    }
+
+    ngx_add_timer(ev, ngx_http_sgtm_lane_sum.hits ? NGX_HTTP_SGTM_COURIER_BUSY
+                                                : NGX_HTTP_SGTM_COURIER_IDLE);
+}
+
+
+/* off on an errand, if there is anything to do */
+
+static void
+ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
+{
+    int64_t                  now;
+    ngx_uint_t               renew;
+    ngx_http_sgtm_errand_t  *e;
+
+    now = ngx_http_sgtm_lane_now();
+
+    if (courier->busy || (now < courier->hold && !courier->quitting)) {
+        return;
+    }
+
+    e = &courier->errand;
+
+    ngx_http_sgtm_errand_reset(e);
+
+    e->now = now;
+    e->until = now + NGX_HTTP_SGTM_COURIER_LEASE;
+    e->memory = (ngx_http_sgtm_lane_sum.hits != 0);
+
+    if (!courier->quitting) {
+        ngx_http_sgtm_courier_plan(courier, e);
+
+    } else if (ngx_http_sgtm_lane_sum.in_flight == 0 && courier->until) {
+        e->release = 1;
+    }
+
+    /* nobody needs the lease while there is nothing to deliver */
+
+    renew = (courier->until - now <= NGX_HTTP_SGTM_COURIER_LEASE
+                                     - NGX_HTTP_SGTM_COURIER_RENEW);
+
+    e->lease = renew && (e->memory || e->ntakes);
+
+    if (!e->lease && !e->list && !e->count && !e->release && e->ntakes == 0
+        && ngx_queue_empty(&courier->outcomes))
+    {
+        return;
+    }
+
+    ngx_http_sgtm_courier_load(courier, e);
+
+    if (ngx_http_sgtm_spool_post(&e->job) == NGX_OK) {
+        courier->busy = 1;
+    }
+}
+
+
+static void
+ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e)
+{
+    size_t                 size;
+    ngx_queue_t           *q, *next, *last;
+    ngx_atomic_uint_t      puts;
+    ngx_http_sgtm_lane_t  *lane;
+
+    puts = courier->stat->puts;
+
+    if (e->now - courier->listed >= (puts != courier->puts
+                                     ? NGX_HTTP_SGTM_COURIER_IDLE
+                                     : NGX_HTTP_SGTM_COURIER_LIST))
+    {
+        courier->puts = puts;
+        courier->listed = e->now;
+        e->list = 1;
+    }
+
+    e->count = (e->now >= courier->count);
+
+    size = ngx_http_sgtm_lane_sum.size;
+    last = ngx_queue_last(&courier->active);
+
+    for (q = ngx_queue_head(&courier->active);
+         q != ngx_queue_sentinel(&courier->active);
+         q = next)
+    {
+        if (e->ntakes == NGX_HTTP_SGTM_ERRAND_TAKES
+            || size >= NGX_HTTP_SGTM_COURIER_MEMORY)
+        {
+            break;
+        }
+
+        next = (q == last) ? ngx_queue_sentinel(&courier->active)
+                           : ngx_queue_next(q);
+
+        lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
+
+        if (ngx_http_sgtm_courier_plan_take(lane, e)) {
+
+            /* the others are before it the next time */
+
+            size += NGX_HTTP_SGTM_COURIER_TAKE;
+
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&courier->active, q);
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
+    ngx_http_sgtm_errand_t *e)
+{
+    ngx_uint_t                    room, probe;
+    ngx_http_sgtm_errand_take_t  *t;
+
+    if (lane->target == NULL || (!lane->look && lane->again == 0)) {
+        return 0;
+    }
+
+    room = ngx_http_sgtm_lane_room(lane, &probe);
+
+    if (room == 0
+        || (!probe && !lane->look && lane->again > e->now && lane->pull == 0))
+    {
+        return 0;
+    }
+
+    t = &e->takes[e->ntakes++];
+
+    ngx_memzero(t, sizeof(ngx_http_sgtm_errand_take_t));
+
+    t->lane = lane;
+    t->probe = probe;
+
+    t->take.instance = e->instance;
+    t->take.target = lane->number;
+    t->take.now = e->now;
+    t->take.limit = room;
+    t->take.size = NGX_HTTP_SGTM_COURIER_TAKE;
+
+    /* with none in memory, what was released is to be seen again */
+
+    t->take.after = (lane->hits == lane->ended) ? 0 : lane->after;
+
+    if (!probe && lane->pull) {
+
+        /* what an outage has put off need not wait any longer */
+
+        t->take.now = ngx_max(e->now, lane->pull);
+        lane->pull = 0;
+    }
+
+    return 1;
+}
+
+
+/* all outcomes there are go along */
+
+static void
+ngx_http_sgtm_courier_load(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e)
+{
+    ngx_queue_t           *q;
+    sgtm_outcome_t       **last;
+    ngx_http_sgtm_hit_t   *hit;
+
+    if (ngx_queue_empty(&courier->outcomes)) {
+        return;
+    }
+
+    last = &e->outcomes;
+
+    for (q = ngx_queue_head(&courier->outcomes);
+         q != ngx_queue_sentinel(&courier->outcomes);
+         q = ngx_queue_next(q))
+    {
+        hit = ngx_queue_data(q, ngx_http_sgtm_hit_t, queue);
+
+        *last = &hit->outcome;
+        last = &hit->outcome.next;
+    }
+
+    *last = NULL;
+
+    ngx_http_sgtm_courier_move(&courier->settling, &courier->outcomes);
+
+    courier->noutcomes = 0;
+}
+
+
+static void
+ngx_http_sgtm_courier_move(ngx_queue_t *to, ngx_queue_t *from)
+{
+    if (!ngx_queue_empty(from)) {
+        ngx_queue_add(to, from);
+        ngx_queue_init(from);
+    }
+}
+
+
+/* back from an errand */
+
+static void
+ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
+{
+    ngx_uint_t                    i, lost;
+    ngx_http_sgtm_errand_t       *e;
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    courier = ngx_http_sgtm_courier;
+    e = &courier->errand;
+
+    courier->busy = 0;
+
+    if (e->leased) {
+        courier->until = e->until;
+    }
+
+    if (e->settled) {
+        ngx_http_sgtm_ledger_settled(courier);
+    }
+
+    lost = (job->rc == SGTM_STORE_LOST || job->rc == SGTM_STORE_DAMAGED);
+
+    if (lost) {
+        ngx_http_sgtm_courier_lost(courier);
+
+    } else {
+
+        /* what could not be settled is tried again, with what came since */
+
+        ngx_http_sgtm_courier_move(&courier->settling, &courier->outcomes);
+        ngx_http_sgtm_courier_move(&courier->outcomes, &courier->settling);
+    }
+
+    if (job->rc != SGTM_STORE_OK) {
+        courier->hold = ngx_http_sgtm_lane_now() + NGX_HTTP_SGTM_COURIER_HOLD;
+    }
+
+    if (e->release) {
+        courier->until = 0;
+    }
+
+    if (e->listed) {
+        ngx_http_sgtm_ledger_list(courier, e);
+    }
+
+    if (e->count && job->rc == SGTM_STORE_OK) {
+        ngx_http_sgtm_ledger_counted(courier, e);
+    }
+
+    for (i = 0; i < e->ntakes; i++) {
+        if (e->takes[i].done) {
+            ngx_http_sgtm_courier_taken(courier, &e->takes[i], lost);
+        }
+    }
+
+    if (e->listed || courier->quitting) {
+        ngx_http_sgtm_courier_go(courier);
+    }
+
+    if (courier->quitting) {
+        ngx_http_sgtm_courier_leave(courier);
+    }
+}
+
+
+/*
+ * Another process is the courier, or the file is a new one: what was taken is
+ * not ours any more, and of what is in flight nothing will be settled.
+ */
+
+static void
+ngx_http_sgtm_courier_lost(ngx_http_sgtm_courier_ctx_t *courier)
+{
+    ngx_queue_t           *q;
+    ngx_http_sgtm_lane_t  *lane;
+
+    courier->generation++;
+    courier->until = 0;
+    courier->listed = 0;
+    courier->noutcomes = 0;
+
+    ngx_http_sgtm_ledger_forget(&courier->settling);
+    ngx_http_sgtm_ledger_forget(&courier->outcomes);
+
+    for (q = ngx_queue_head(&courier->active);
+         q != ngx_queue_sentinel(&courier->active);
+         q = ngx_queue_next(q))
+    {
+        lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
+
+        ngx_http_sgtm_lane_drop(lane);
+
+        lane->look = 0;
+        lane->after = 0;
+        lane->again = 0;
+        lane->pull = 0;
+    }
+}
+
+
+static void
+ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_take_t *t, ngx_uint_t lost)
+{
+    sgtm_record_t         *record, *next;
+    ngx_http_sgtm_lane_t  *lane;
+
+    lane = t->lane;
+
+    if (lost || courier->quitting) {
+
+        for (record = t->take.list; record; record = next) {
+            next = record->next;
+            free(record);
+        }
+
+        return;
+    }
+
+    lane->look = (t->take.list != NULL);
+    lane->after = t->take.after;
+    lane->again = t->take.again;
+
+    for (record = t->take.list; record; record = next) {
+        next = record->next;
+
+        if (ngx_http_sgtm_lane_add(lane, record, courier->generation)
+            != NGX_OK)
+        {
+            /* it is in the file, for the courier after this one */
+
+            ngx_log_error(NGX_LOG_ALERT, courier->log, 0,
+                          "courier \"%V\": no memory for a hit",
+                          &lane->node.str);
+        }
+    }
+
+    ngx_http_sgtm_courier_next(lane);
+}
+
+
+void
+ngx_http_sgtm_courier_outcome(ngx_http_sgtm_hit_t *hit)
+{
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    courier = ngx_http_sgtm_courier;
+
+    if (hit->generation != courier->generation) {
+        ngx_http_sgtm_hit_free(hit);
+        return;
+    }
+
+    ngx_queue_insert_tail(&courier->outcomes, &hit->queue);
+    courier->noutcomes++;
+}
+
+
+void
+ngx_http_sgtm_courier_next(ngx_http_sgtm_lane_t *lane)
+{
+    ngx_http_sgtm_courier_ctx_t  *courier;
+
+    courier = ngx_http_sgtm_courier;
+
+    if (!courier->quitting) {
+        ngx_http_sgtm_lane_send(lane);
+    }
+
+    /* a few outcomes wait for the timer, so that an errand is worth its way */
+
+    if (!courier->busy
+        && (courier->quitting
+            || lane->hits == lane->ended
+            || courier->noutcomes >= NGX_HTTP_SGTM_COURIER_GROUP))
+    {
+        ngx_http_sgtm_courier_go(courier);
+    }
+}

@@ -1,0 +1,158 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_errand.h"
+
+
+static int ngx_http_sgtm_errand_lease(sgtm_store_t *store,
+    ngx_http_sgtm_errand_t *e);
+static int ngx_http_sgtm_errand_read(sgtm_store_t *store,
+    ngx_http_sgtm_errand_t *e);
+static int ngx_http_sgtm_errand_take(sgtm_store_t *store,
+    ngx_http_sgtm_errand_t *e);
+
+
+void
+ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
+{
+    e->outcomes = NULL;
+    e->ntargets = 0;
+    e->ntakes = 0;
+
+    e->lease = 0;
+    e->list = 0;
+    e->count = 0;
+    e->release = 0;
+    e->memory = 0;
+
+    e->leased = 0;
+    e->settled = 0;
+    e->listed = 0;
+}
+
+
+void
+ngx_http_sgtm_errand_run(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
+{
+    int                      rc;
+    ngx_http_sgtm_errand_t  *e;
+
+    e = (ngx_http_sgtm_errand_t *) job;
+
+    rc = ngx_http_sgtm_errand_lease(store, e);
+
+    if (rc == SGTM_STORE_OK && e->outcomes) {
+        rc = sgtm_store_settle(store, e->instance, e->outcomes);
+        e->settled = (rc == SGTM_STORE_OK);
+    }
+
+    if (rc == SGTM_STORE_OK) {
+        rc = ngx_http_sgtm_errand_read(store, e);
+    }
+
+    if (rc == SGTM_STORE_OK) {
+        rc = ngx_http_sgtm_errand_take(store, e);
+    }
+
+    if (rc == SGTM_STORE_OK && e->release) {
+        rc = sgtm_store_release(store, e->instance);
+    }
+
+    job->rc = rc;
+}
+
+
+static int
+ngx_http_sgtm_errand_lease(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
+{
+    int  rc, fresh;
+
+    if (!e->lease) {
+        return SGTM_STORE_OK;
+    }
+
+    rc = sgtm_store_lease(store, e->instance, e->now, e->until, &fresh);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    /* another one has been the courier meanwhile, or the file is a new one */
+
+    if (fresh && e->memory) {
+        return SGTM_STORE_LOST;
+    }
+
+    e->leased = 1;
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+ngx_http_sgtm_errand_read(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
+{
+    int              rc;
+    struct timespec  from, to;
+
+    if (e->list) {
+        rc = sgtm_store_targets(store, e->targets, e->size, &e->ntargets);
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+
+        e->listed = 1;
+    }
+
+    if (!e->count) {
+        return SGTM_STORE_OK;
+    }
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &from);
+
+    rc = sgtm_store_count(store, &e->counts);
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &to);
+
+    e->counted = (int64_t) (to.tv_sec - from.tv_sec) * 1000000
+                 + (to.tv_nsec - from.tv_nsec) / 1000;
+
+    return rc;
+}
+
+
+static int
+ngx_http_sgtm_errand_take(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
+{
+    int                           rc;
+    ngx_uint_t                    i;
+    ngx_http_sgtm_errand_take_t  *t;
+
+    for (i = 0; i < e->ntakes; i++) {
+        t = &e->takes[i];
+
+        rc = sgtm_store_take(store, &t->take);
+
+        if (rc == SGTM_STORE_OK && t->probe && t->take.list == NULL
+            && t->take.again > t->take.now)
+        {
+            /* a probe would rather send one too early than none */
+
+            t->take.now = t->take.again;
+            rc = sgtm_store_take(store, &t->take);
+        }
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+
+        t->done = 1;
+    }
+
+    return SGTM_STORE_OK;
+}

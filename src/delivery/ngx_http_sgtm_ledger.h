@@ -1,0 +1,74 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The courier's books: the lanes it knows, what was settled, and what is
+ * counted and shown.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_LEDGER_H_INCLUDED_
+#define _NGX_HTTP_SGTM_LEDGER_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_courier.h"
+#include "ngx_http_sgtm_errand.h"
+#include "ngx_http_sgtm_lane.h"
+#include "ngx_http_sgtm_spool.h"
+
+
+/* the courier of this worker */
+
+typedef struct {
+    ngx_http_sgtm_errand_t         errand;
+    ngx_http_sgtm_main_conf_t     *conf;
+    ngx_http_sgtm_spool_stat_t    *stat;
+    ngx_http_sgtm_courier_stat_t  *show;
+    ngx_log_t                     *log;
+
+    ngx_event_t                    timer;
+    ngx_event_t                    last;       /* keeps an exiting worker */
+    ngx_connection_t               dummy;      /* what the timer's data is */
+
+    ngx_rbtree_t                   lanes;      /* of ngx_http_sgtm_lane_t */
+    ngx_rbtree_node_t              sentinel;
+    ngx_queue_t                    active;     /* by lane->turn */
+
+    ngx_queue_t                    outcomes;   /* to be settled */
+    ngx_queue_t                    settling;   /* of the errand */
+    ngx_uint_t                     noutcomes;
+    ngx_uint_t                     orphans;    /* targets */
+    ngx_uint_t                     generation; /* of the lease */
+    int64_t                        until;      /* of the lease, 0: none */
+    int64_t                        hold;       /* no errand before */
+
+    ngx_atomic_uint_t              puts;       /* when last listed */
+    int64_t                        listed;
+    int64_t                        count;      /* when to do so again */
+    int64_t                        shown;
+
+    unsigned                       busy:1;     /* on an errand */
+    unsigned                       quitting:1;
+} ngx_http_sgtm_courier_ctx_t;
+
+
+/* frees the hits of the errand, which are settled, and counts them */
+void ngx_http_sgtm_ledger_settled(ngx_http_sgtm_courier_ctx_t *courier);
+
+/* frees hits with an outcome that nobody wants to know any more */
+void ngx_http_sgtm_ledger_forget(ngx_queue_t *hits);
+
+/* makes lanes of the targets that were listed, or finds them */
+void ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e);
+
+/* takes over the numbers of the file, and says when to count again */
+void ngx_http_sgtm_ledger_counted(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_errand_t *e);
+
+/* writes the state of the lanes into the zone */
+void ngx_http_sgtm_ledger_show(ngx_http_sgtm_courier_ctx_t *courier);
+
+
+#endif /* _NGX_HTTP_SGTM_LEDGER_H_INCLUDED_ */

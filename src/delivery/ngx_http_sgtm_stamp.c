@@ -1,0 +1,255 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_stamp.h"
+
+
+static ngx_int_t ngx_http_sgtm_stamp_ga4(ngx_http_sgtm_detached_t *d,
+    int64_t time, u_char **text);
+static ngx_int_t ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d,
+    int64_t time, ngx_str_t *api_secret, u_char **text);
+static u_char *ngx_http_sgtm_stamp_json(ngx_str_t *body, ngx_uint_t *empty);
+static ngx_uint_t ngx_http_sgtm_stamp_has(ngx_str_t *s, const char *name);
+
+
+/* where a parameter begins: after "&", in a body also in a new line */
+
+#define ngx_http_sgtm_stamp_edge(ch)                                          \
+    ((ch) == '&' || (ch) == LF || (ch) == CR)
+
+
+ngx_int_t
+ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
+    ngx_str_t *api_secret, u_char **text)
+{
+    static ngx_str_t  mp = ngx_string("mp/collect");
+
+    d->args.len = record->args.len;
+    d->args.data = record->args.data;
+    d->body.len = record->body.len;
+    d->body.data = record->body.data;
+
+    *text = NULL;
+
+    if (record->uri.len >= mp.len
+        && ngx_memcmp(record->uri.data + record->uri.len - mp.len, mp.data,
+                      mp.len)
+           == 0)
+    {
+        return ngx_http_sgtm_stamp_mp(d, record->time, api_secret, text);
+    }
+
+    /* what came in one base64 value is not to be read, nor added to */
+
+    if (!ngx_http_sgtm_stamp_has(&d->args, "tid=")
+        || !ngx_http_sgtm_stamp_has(&d->args, "v=")
+        || ngx_http_sgtm_stamp_has(&d->args, "epn.event_timestamp=")
+        || ngx_http_sgtm_stamp_has(&d->args, "ep.event_timestamp=")
+        || ngx_http_sgtm_stamp_has(&d->body, "epn.event_timestamp=")
+        || ngx_http_sgtm_stamp_has(&d->body, "ep.event_timestamp="))
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_sgtm_stamp_ga4(d, record->time, text);
+}
+
+
+/* in the query, a parameter holds for all events of a batch */
+
+static ngx_int_t
+ngx_http_sgtm_stamp_ga4(ngx_http_sgtm_detached_t *d, int64_t time,
+    u_char **text)
+{
+    u_char  *p;
+    size_t   len;
+
+    static ngx_str_t  sse = ngx_string("&richsstsse");
+
+    p = ngx_alloc(d->args.len + sizeof("&epn.event_timestamp=") - 1
+                  + NGX_INT64_LEN, ngx_cycle->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *text = p;
+
+    /* "richsstsse" stays the last */
+
+    len = d->args.len;
+
+    if (len >= sse.len
+        && ngx_memcmp(d->args.data + len - sse.len, sse.data, sse.len) == 0)
+    {
+        len -= sse.len;
+    }
+
+    p = ngx_cpymem(p, d->args.data, len);
+    p = ngx_sprintf(p, "&epn.event_timestamp=%L", time);
+    p = ngx_cpymem(p, d->args.data + len, d->args.len - len);
+
+    d->args.data = *text;
+    d->args.len = p - *text;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d, int64_t time,
+    ngx_str_t *api_secret, u_char **text)
+{
+    size_t       size;
+    u_char      *p, *at, *body;
+    ngx_uint_t   empty;
+
+    empty = 0;
+    at = ngx_http_sgtm_stamp_json(&d->body, &empty);
+
+    if (at == NULL && api_secret->len == 0) {
+        return NGX_OK;
+    }
+
+    size = d->args.len + sizeof("&api_secret=") - 1 + 3 * api_secret->len
+           + d->body.len + sizeof("\"timestamp_micros\":000,") - 1
+           + NGX_INT64_LEN;
+
+    p = ngx_alloc(size, ngx_cycle->log);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *text = p;
+
+    if (api_secret->len) {
+        p = ngx_cpymem(p, d->args.data, d->args.len);
+        p = ngx_sprintf(p, "%sapi_secret=", d->args.len ? "&" : "");
+        p = (u_char *) ngx_escape_uri(p, api_secret->data, api_secret->len,
+                                      NGX_ESCAPE_URI_COMPONENT);
+
+        d->args.data = *text;
+        d->args.len = p - *text;
+    }
+
+    if (at) {
+        body = p;
+
+        p = ngx_cpymem(p, d->body.data, at - d->body.data);
+        p = ngx_sprintf(p, "\"timestamp_micros\":%L000%s", time,
+                        empty ? "" : ",");
+        p = ngx_cpymem(p, at, d->body.data + d->body.len - at);
+
+        d->body.data = body;
+        d->body.len = p - body;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Where a member may be put into an object: after its "{".  NULL: the text is
+ * none, or tells its time itself.
+ */
+
+static u_char *
+ngx_http_sgtm_stamp_json(ngx_str_t *body, ngx_uint_t *empty)
+{
+    u_char      *p, *last, *start, *at;
+    ngx_uint_t   depth;
+
+    static ngx_str_t  name = ngx_string("timestamp_micros");
+
+    p = body->data;
+    last = p + body->len;
+    at = NULL;
+
+    for (depth = 0; p < last; p++) {
+
+        switch (*p) {
+
+        case '{':
+        case '[':
+
+            if (depth++ == 0) {
+                if (*p == '[') {
+                    return NULL;
+                }
+
+                at = p + 1;
+                *empty = 1;
+            }
+
+            continue;
+
+        case '}':
+        case ']':
+
+            if (depth == 0 || --depth == 0) {
+                return at;
+            }
+
+            continue;
+
+        case ' ': case '\t': case CR: case LF:
+            continue;
+
+        case '"':
+
+            *empty = 0;
+
+            for (start = ++p; p < last && *p != '"'; p++) {
+                if (*p == '\\') {
+                    p++;
+                }
+            }
+
+            if (depth == 1
+                && (size_t) (p - start) == name.len
+                && ngx_memcmp(start, name.data, name.len) == 0)
+            {
+                return NULL;
+            }
+
+            continue;
+        }
+    }
+
+    return at;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_stamp_has(ngx_str_t *s, const char *name)
+{
+    u_char  *p, *last;
+    size_t   len;
+
+    len = ngx_strlen(name);
+
+    if (s->len < len) {
+        return 0;
+    }
+
+    last = s->data + s->len - len;
+
+    for (p = s->data; p <= last; p++) {
+
+        p = memchr(p, name[0], last - p + 1);
+        if (p == NULL) {
+            return 0;
+        }
+
+        if ((p == s->data || ngx_http_sgtm_stamp_edge(p[-1]))
+            && ngx_memcmp(p, name, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
