@@ -9,12 +9,10 @@
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_status.h"
+#include "ngx_http_sgtm_status_spool.h"
 
 
 #define NGX_HTTP_SGTM_STATUS_BUF   (16 * 1024)
-
-/* the longest line without the tenant's id */
-#define NGX_HTTP_SGTM_STATUS_LINE  256
 
 
 typedef const ngx_str_t *(*ngx_http_sgtm_label_pt)(ngx_uint_t i);
@@ -35,20 +33,8 @@ typedef struct {
 } ngx_http_sgtm_family_t;
 
 
-typedef struct {
-    ngx_http_request_t         *request;
-    ngx_chain_t                *out;
-    ngx_chain_t               **last;
-    ngx_buf_t                  *buf;
-    off_t                       size;
-    ngx_http_sgtm_main_conf_t  *smcf;
-} ngx_http_sgtm_writer_t;
-
-
 static ngx_int_t ngx_http_sgtm_status_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_sgtm_status_prometheus(ngx_http_request_t *r);
-static ngx_int_t ngx_http_sgtm_status_room(ngx_http_sgtm_writer_t *w,
-    size_t size);
 static ngx_int_t ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
@@ -245,7 +231,7 @@ ngx_http_sgtm_status_prometheus(ngx_http_request_t *r)
 
 /* room for so many bytes in the current buffer, or in one more */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sgtm_status_room(ngx_http_sgtm_writer_t *w, size_t size)
 {
     ngx_chain_t  *cl;
@@ -295,7 +281,15 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
     }
 
     w->buf->last = ngx_sprintf(w->buf->last,
-                               "{\"since\":%T,\"tenants\":{", zone->created);
+                               "{\"since\":%T,", zone->created);
+
+    if (ngx_http_sgtm_status_spool_json(w, zone) != NGX_OK
+        || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    w->buf->last = ngx_sprintf(w->buf->last, "\"tenants\":{");
 
     n = 0;
 
@@ -429,6 +423,10 @@ ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
         if (ngx_http_sgtm_write_text_family(w, f) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    if (ngx_http_sgtm_status_spool_text(w, zone) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_sgtm_write_text_latency(w, zone);
