@@ -52,7 +52,7 @@ sub _new {
         workers => 1, connections => 4096, log_level => 'info',
         host => 'shop.example', names => 'localhost,shop.example',
         main => '', events => '', module => 1, expected => [],
-        generations => 0, retired => {}, %opt,
+        generations => 0, killed => 0, retired => {}, %opt,
     }, $class;
 
     mkdir "$self->{dir}/$_" for qw(tmp html);
@@ -395,6 +395,18 @@ sub reload {
 }
 
 
+# kill -9: the master starts another one
+
+sub kill_worker {
+    my ($self, $pid) = @_;
+
+    $self->{killed}++;
+    $self->expect_log(qr/worker process $pid exited on signal 9/);
+
+    kill 'KILL', $pid;
+}
+
+
 # sends a signal to the master
 
 sub signal {
@@ -561,7 +573,7 @@ sub complaints {
     my ($self) = @_;
 
     my $starts = () = $self->error_log =~ /: start worker process \d+$/mg;
-    my $wanted = $self->{workers} * $self->{generations};
+    my $wanted = $self->{workers} * $self->{generations} + $self->{killed};
     my @bad = ($self->_bad_lines, $self->_reports);
 
     if ($starts > $wanted) {
