@@ -87,6 +87,15 @@ typedef enum {
     SGTM_REASON_TOO_MANY_EVENTS,   /* over SGTM_MAX_EVENTS */
     SGTM_REASON_ENCODED,           /* the whole query in one base64 value */
 
+    SGTM_REASON_BAD_JSON,          /* no JSON, or no object */
+    SGTM_REASON_JSON_DEPTH,        /* over SGTM_JSON_DEPTH */
+    SGTM_REASON_BAD_MEMBER,        /* one of another type than it has to be */
+    SGTM_REASON_TWICE,             /* one that counts, and is there twice */
+    SGTM_REASON_NO_CLIENT,         /* "client_id" is missing or empty */
+    SGTM_REASON_NO_EVENTS,         /* "events" is missing or empty */
+    SGTM_REASON_BAD_EVENT_NAME,    /* missing, too long, other characters */
+    SGTM_REASON_TOO_MANY_PARAMS,   /* over SGTM_MP_MAX_PARAMS an event */
+
     SGTM_REASON_HIT_LAST
 } sgtm_reason_e;
 

@@ -43,7 +43,31 @@ const sgtm_reason_t  sgtm_reasons[] = {
       sgtm_string("too many events") },
 
     { sgtm_string("encoded"), sgtm_string("arguments"),
-      sgtm_string("encoded in one value") }
+      sgtm_string("encoded in one value") },
+
+    { sgtm_string("bad_json"), sgtm_string("body"),
+      sgtm_string("not a JSON object") },
+
+    { sgtm_string("json_depth"), sgtm_string("body"),
+      sgtm_string("nested too deep") },
+
+    { sgtm_string("bad_member"), sgtm_string(""),
+      sgtm_string("of another type than it has to be") },
+
+    { sgtm_string("twice"), sgtm_string(""),
+      sgtm_string("there twice") },
+
+    { sgtm_string("no_client"), sgtm_string("client_id"),
+      sgtm_string("missing or empty") },
+
+    { sgtm_string("no_events"), sgtm_string("events"),
+      sgtm_string("missing or empty") },
+
+    { sgtm_string("bad_event_name"), sgtm_string("events.name"),
+      sgtm_string("missing, or not a name") },
+
+    { sgtm_string("too_many_params"), sgtm_string("events.params"),
+      sgtm_string("too many") }
 };
 
 
