@@ -19,6 +19,7 @@
 #include "gate/ngx_http_sgtm_handler.h"
 #include "gate/ngx_http_sgtm_headers.h"
 #include "gate/ngx_http_sgtm_limit.h"
+#include "intake/ngx_http_sgtm_mp.h"
 #include "ops/ngx_http_sgtm_status.h"
 
 
@@ -149,7 +150,14 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
       ngx_http_sgtm_conf_consent_default,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_sgtm_loc_conf_t, consent_default),
+      NULL },
+
+    { ngx_string("sgtm_consent_server"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_consent_default,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, consent_server),
       NULL },
 
     { ngx_string("sgtm_redact"),
@@ -221,6 +229,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_sgtm_loc_conf_t, encoded),
       ngx_http_sgtm_encodeds },
+
+    { ngx_string("sgtm_api_secret"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_api_secret,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("sgtm_script"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
@@ -381,6 +396,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->api_secret = { 0, NULL };
      *     conf->endpoint = { 0, NULL };
      *     conf->script_name = { 0, NULL };
      *     conf->tenant = NULL;
@@ -399,6 +415,8 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->consent_gpc = NGX_CONF_UNSET;
     conf->consent_conflict = NGX_CONF_UNSET_UINT;
     conf->consent_default = NGX_CONF_UNSET_PTR;
+    conf->consent_server = NGX_CONF_UNSET_PTR;
+    conf->api_secrets = NGX_CONF_UNSET_PTR;
     conf->client_ip = NGX_CONF_UNSET_UINT;
     conf->redact = NGX_CONF_UNSET_PTR;
     conf->cookies = NGX_CONF_UNSET_PTR;
@@ -443,6 +461,11 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->tenant == NULL) {
         conf->tenant = prev->tenant;
+    }
+
+    if (conf->api_secrets == NGX_CONF_UNSET_PTR) {
+        ngx_conf_merge_ptr_value(conf->api_secrets, prev->api_secrets, NULL);
+        conf->api_secret = prev->api_secret;
     }
 
     ngx_conf_merge_str_value(conf->endpoint, prev->endpoint, "");
@@ -492,6 +515,8 @@ ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->consent_sources, prev->consent_sources,
                              NULL);
     ngx_conf_merge_ptr_value(conf->consent_default, prev->consent_default,
+                             NULL);
+    ngx_conf_merge_ptr_value(conf->consent_server, prev->consent_server,
                              NULL);
     ngx_conf_merge_ptr_value(conf->redact, prev->redact, NULL);
     ngx_conf_merge_ptr_value(conf->cookies, prev->cookies, NULL);

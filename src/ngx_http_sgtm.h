@@ -83,6 +83,13 @@ typedef enum {
     (1 << (route) & NGX_HTTP_SGTM_ROUTES_HIT)
 
 
+/* its body is the Measurement Protocol's */
+
+#define ngx_http_sgtm_route_is_mp(route)                                      \
+    ((route) == NGX_HTTP_SGTM_ROUTE_MP                                        \
+     || (route) == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
+
+
 /* what became of a hit */
 
 typedef enum {
@@ -252,12 +259,14 @@ typedef struct {
     ngx_uint_t                 delivery;
     ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
     ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
-    ngx_str_t                  api_secret;     /* the file's content */
+    ngx_array_t               *api_secrets;    /* digests; NULL: none */
+    ngx_str_t                  api_secret;     /* the first, as an argument */
     ngx_uint_t                 consent_mode;
     ngx_array_t               *consent_sources;
     ngx_flag_t                 consent_gpc;
     ngx_uint_t                 consent_conflict;
     sgtm_consent_t            *consent_default;
+    sgtm_consent_t            *consent_server;
     ngx_uint_t                 client_ip;
     ngx_array_t               *redact;         /* of ngx_http_sgtm_redact_t */
     ngx_array_t               *cookies;        /* of ngx_str_t */

@@ -99,13 +99,15 @@ char *
 ngx_http_sgtm_conf_consent_default(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
-    ngx_http_sgtm_loc_conf_t *slcf = conf;
+    char  *p = conf;
 
-    ngx_str_t       *value;
-    ngx_uint_t       i;
-    sgtm_consent_t  *consent;
+    ngx_str_t        *value;
+    ngx_uint_t        i;
+    sgtm_consent_t   *consent, **field;
 
-    if (slcf->consent_default != NGX_CONF_UNSET_PTR) {
+    field = (sgtm_consent_t **) (p + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
@@ -134,7 +136,7 @@ ngx_http_sgtm_conf_consent_default(ngx_conf_t *cf, ngx_command_t *cmd,
         }
     }
 
-    slcf->consent_default = consent;
+    *field = consent;
 
     return NGX_CONF_OK;
 }

@@ -280,6 +280,10 @@ ngx_http_sgtm_gateway_consent(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
         conf->consent_default = &ngx_http_sgtm_all_denied;
     }
 
+    if (conf->consent_server == NULL) {
+        conf->consent_server = conf->consent_default;
+    }
+
     if (conf->consent_sources) {
         return NGX_OK;
     }

@@ -14,7 +14,8 @@ check=${2:-}
 top=$(cd "$(dirname "$0")/.." && pwd)
 
 
-build="gcc libc6-dev libsqlite3-dev make nginx nginx-dev zlib1g-dev"
+build="gcc libc6-dev libcjson-dev libsqlite3-dev libssl-dev make nginx"
+build="$build nginx-dev zlib1g-dev"
 run="$build perl"
 test="$run ca-certificates chromium clang cppcheck curl libclang-rt-14-dev"
 test="$test nghttp2-client openssl"

@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../hit/sgtm_mp.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_handler.h"
@@ -94,6 +95,12 @@ ngx_http_sgtm_body_too_large(ngx_http_sgtm_ctx_t *ctx, off_t size)
 
     max = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
           ? ctx->conf->max_preview : (off_t) ctx->conf->max_body;
+
+    /* what Google takes is let in, whatever browsers may send */
+
+    if (max && ngx_http_sgtm_route_is_mp(ctx->route)) {
+        max = ngx_max(max, SGTM_MP_SIZE);
+    }
 
     return max && size > max;
 }

@@ -126,10 +126,25 @@ static ngx_int_t
 ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     ngx_str_t *body)
 {
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, body->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_commit_body(r, p,
+                       sgtm_rewrite_body(rw, ngx_http_sgtm_str(body), p));
+}
+
+
+ngx_int_t
+ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data, size_t len)
+{
     ngx_buf_t    *b;
     ngx_chain_t  *cl;
 
-    b = ngx_create_temp_buf(r->pool, body->len);
+    b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
         return NGX_ERROR;
     }
@@ -139,10 +154,14 @@ ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
         return NGX_ERROR;
     }
 
-    b->last += sgtm_rewrite_body(rw, ngx_http_sgtm_str(body), b->start);
-
     /* start stays pos: a retry of nginx's begins there again */
 
+    b->start = data;
+    b->pos = data;
+    b->last = data + len;
+    b->end = b->last;
+
+    b->temporary = 1;
     b->last_buf = 1;
 
     cl->buf = b;

@@ -28,5 +28,12 @@ ngx_int_t ngx_http_sgtm_commit_head(ngx_http_request_t *r,
 ngx_int_t ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
     const sgtm_ga4_t *hit, ngx_str_t *args, ngx_str_t *body);
 
+/*
+ * Replaces the body, which has been read, by these bytes: they must live as
+ * long as the request.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data,
+    size_t len);
+
 
 #endif /* _NGX_HTTP_SGTM_COMMIT_H_INCLUDED_ */

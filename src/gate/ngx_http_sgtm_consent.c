@@ -10,6 +10,8 @@
 
 static ngx_int_t ngx_http_sgtm_consent_sources(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, const sgtm_ga4_t *hit);
+static void ngx_http_sgtm_consent_settle(ngx_http_sgtm_ctx_t *ctx,
+    const sgtm_consent_t *otherwise);
 static void ngx_http_sgtm_consent_gpc(sgtm_consent_t *consent);
 
 
@@ -17,20 +19,54 @@ ngx_int_t
 ngx_http_sgtm_consent(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     const sgtm_ga4_t *hit, ngx_uint_t *fresh)
 {
-    ngx_http_sgtm_loc_conf_t  *conf;
-
-    conf = ctx->conf;
-
     if (ngx_http_sgtm_consent_sources(r, ctx, hit) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ctx->consent_read = 1;
     ctx->consent_absent =
         (ctx->consent.state[SGTM_AD_STORAGE] == SGTM_UNSET
          && ctx->consent.state[SGTM_ANALYTICS_STORAGE] == SGTM_UNSET);
 
-    *fresh = 0;
+    ngx_http_sgtm_consent_settle(ctx, ctx->conf->consent_default);
+
+    /*
+     * a page that was denied made its ids for this page alone; one that was
+     * not sent those of its cookies
+     */
+
+    *fresh = (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)
+             && hit->gcd.state[SGTM_ANALYTICS_STORAGE] != SGTM_DENIED
+             && hit->gcs.state[SGTM_ANALYTICS_STORAGE] != SGTM_DENIED;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sgtm_consent_server(ngx_http_sgtm_ctx_t *ctx,
+    const sgtm_consent_t *consent)
+{
+    ctx->consent = *consent;
+
+    ctx->consent_absent =
+        (consent->state[SGTM_AD_USER_DATA] == SGTM_UNSET
+         && consent->state[SGTM_AD_PERSONALIZATION] == SGTM_UNSET);
+
+    ngx_http_sgtm_consent_settle(ctx, ctx->conf->consent_server);
+}
+
+
+/* what nobody has said so far, and what follows */
+
+static void
+ngx_http_sgtm_consent_settle(ngx_http_sgtm_ctx_t *ctx,
+    const sgtm_consent_t *otherwise)
+{
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = ctx->conf;
+
+    ctx->consent_read = 1;
 
     if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_OFF) {
 
@@ -38,10 +74,10 @@ ngx_http_sgtm_consent(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
             ctx->deny = SGTM_DENY_ADDRESS;
         }
 
-        return NGX_OK;
+        return;
     }
 
-    sgtm_consent_fill(&ctx->consent, conf->consent_default);
+    sgtm_consent_fill(&ctx->consent, otherwise);
 
     if (ctx->gpc && conf->consent_gpc) {
         ngx_http_sgtm_consent_gpc(&ctx->consent);
@@ -55,17 +91,6 @@ ngx_http_sgtm_consent(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     ctx->cookieless = (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
                        && (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE));
-
-    /*
-     * a page that was denied made its ids for this page alone; one that was
-     * not sent those of its cookies
-     */
-
-    *fresh = (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)
-             && hit->gcd.state[SGTM_ANALYTICS_STORAGE] != SGTM_DENIED
-             && hit->gcs.state[SGTM_ANALYTICS_STORAGE] != SGTM_DENIED;
-
-    return NGX_OK;
 }
 
 

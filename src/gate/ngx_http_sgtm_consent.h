@@ -21,5 +21,9 @@
 ngx_int_t ngx_http_sgtm_consent(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, const sgtm_ga4_t *hit, ngx_uint_t *fresh);
 
+/* the same for a hit of a server, from what it says of consent itself */
+void ngx_http_sgtm_consent_server(ngx_http_sgtm_ctx_t *ctx,
+    const sgtm_consent_t *consent);
+
 
 #endif /* _NGX_HTTP_SGTM_CONSENT_H_INCLUDED_ */

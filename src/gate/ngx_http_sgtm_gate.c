@@ -15,10 +15,6 @@
 
 static ngx_int_t ngx_http_sgtm_gate_whole(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
-    ngx_uint_t reason, sgtm_str_t *param);
-static ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx,
-    ngx_uint_t reason);
 static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
     ngx_str_t *body);
@@ -29,7 +25,6 @@ static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
     ngx_str_t *args);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
     ngx_http_sgtm_set_t *set, sgtm_pair_t *pair);
-static void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
 static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *args, sgtm_ga4_t *hit);
 
@@ -178,7 +173,7 @@ ngx_http_sgtm_gate_whole(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
     sgtm_str_t *param)
 {
@@ -212,13 +207,23 @@ ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason)
 {
     ctx->disposition = NGX_HTTP_SGTM_DENIED;
     ctx->reason = reason;
 
     return NGX_HTTP_NO_CONTENT;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_fail(ngx_http_sgtm_ctx_t *ctx)
+{
+    ctx->disposition = NGX_HTTP_SGTM_FAILED;
+    ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 
@@ -242,9 +247,7 @@ ngx_http_sgtm_gate_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         || ngx_http_sgtm_gate_set(r, ctx, rw, hit, &args) != NGX_OK
         || ngx_http_sgtm_commit_hit(r, rw, hit, &args, body) != NGX_OK)
     {
-        ctx->disposition = NGX_HTTP_SGTM_FAILED;
-        ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     ctx->committed = 1;
@@ -353,7 +356,7 @@ ngx_http_sgtm_gate_value(ngx_http_request_t *r, ngx_http_sgtm_set_t *set,
 }
 
 
-static void
+void
 ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh)
 {
     ngx_memzero(rw, sizeof(sgtm_rewrite_t));

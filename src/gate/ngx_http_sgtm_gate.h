@@ -22,6 +22,10 @@
 ngx_int_t ngx_http_sgtm_gate_run(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *body);
 
+/* a body of the Measurement Protocol, which r->request_body holds */
+ngx_int_t ngx_http_sgtm_gate_mp(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *body);
+
 /* a hit whose content can't be redacted: it goes whole or not at all */
 ngx_int_t ngx_http_sgtm_gate_opaque(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -33,6 +37,17 @@ ngx_int_t ngx_http_sgtm_gate_pass(ngx_http_request_t *r,
 /* preview and debug traffic: arguments and body unaltered */
 ngx_int_t ngx_http_sgtm_gate_preview(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+
+/* how the gate ends otherwise: each returns the status to answer with */
+
+/* param is where, for a reason whose own one is empty, or NULL */
+ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t reason, sgtm_str_t *param);
+ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason);
+ngx_int_t ngx_http_sgtm_gate_fail(ngx_http_sgtm_ctx_t *ctx);
+
+/* empty rules, with a seed where ids have to be fresh */
+void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
 
 
 #endif /* _NGX_HTTP_SGTM_GATE_H_INCLUDED_ */

@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_fallback.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
+#include "../intake/ngx_http_sgtm_mp.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
@@ -236,9 +237,10 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     /* a hit's body is the gate's, a chunked one's length tells itself last */
 
-    if (!ctx->preview
+    if ((!ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
         && (r->headers_in.chunked
-            || (ngx_http_sgtm_route_is_hit(ctx->route)
+            || ((ngx_http_sgtm_route_is_hit(ctx->route)
+                 || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
                 && r->headers_in.content_length_n > 0)))
     {
         return ngx_http_sgtm_body_read(r, ctx, ngx_http_sgtm_body_handler);
@@ -260,17 +262,26 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     now = ngx_http_sgtm_now();
 
-    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG) {
+        r->content_handler = ngx_http_sgtm_mp_debug_handler;
+        ctx->status = NGX_DECLINED;
+
+    } else if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
         ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
 
-    } else if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT) {
+    } else if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
+               && ctx->route != NGX_HTTP_SGTM_ROUTE_MP)
+    {
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
 
     } else if (ngx_http_sgtm_body_text(r, &body) != NGX_OK) {
         ctx->status = ngx_http_sgtm_fail(ctx);
+
+    } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP) {
+        ctx->status = ngx_http_sgtm_gate_mp(r, ctx, &body);
 
     } else {
         ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
@@ -479,6 +490,13 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_FORBIDDEN);
     }
 
+    if (ngx_http_sgtm_route_is_mp(ctx->route)
+        && ngx_http_sgtm_mp_secret(r, ctx) != NGX_OK)
+    {
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_API_SECRET,
+                                    NGX_HTTP_FORBIDDEN);
+    }
+
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_PASS && !conf->passthrough
         && !ctx->preview)
     {
@@ -583,11 +601,12 @@ ngx_http_sgtm_end(void *data)
         ngx_http_sgtm_setcookie_forget(r);
     }
 
-    /* the script and preflights are answered here, and well */
+    /* scripts, preflights and validation are answered here, and well */
 
     own = ctx->entered
           && (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT
-              || ctx->route == NGX_HTTP_SGTM_ROUTE_CORS)
+              || ctx->route == NGX_HTTP_SGTM_ROUTE_CORS
+              || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
           && r->headers_out.status < NGX_HTTP_BAD_REQUEST;
 
     if (!ctx->committed && !own) {
@@ -599,10 +618,12 @@ ngx_http_sgtm_end(void *data)
 
     /*
      * what was not committed still is as it came, and a query that the gate
-     * can't read went upstream so: neither is for a log
+     * can't read, or that has a secret, went upstream so: none is for a log
      */
 
-    if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {
+    if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_MP)
+    {
         ngx_http_sgtm_log_strip(r, ctx);
     }
 }

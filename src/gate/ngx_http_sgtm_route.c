@@ -51,10 +51,10 @@ static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
       NGX_HTTP_SGTM_ROUTE_HIT },
 
     { ngx_string("mp/collect"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_OPAQUE },
+      NGX_HTTP_SGTM_ROUTE_MP },
 
     { ngx_string("debug/mp/collect"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_OPAQUE },
+      NGX_HTTP_SGTM_ROUTE_MP_DEBUG },
 
     { ngx_string("gtm.js"), NGX_HTTP_SGTM_PATH_IS,
       NGX_HTTP_SGTM_ROUTE_TAG },
@@ -262,8 +262,9 @@ ngx_http_sgtm_route_method(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 ngx_int_t
 ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    ngx_uint_t                 seen;
+    ngx_uint_t                 seen, mp;
     sgtm_str_t                 id;
+    sgtm_ids_t                *ids;
     sgtm_arg_t                 arg;
     sgtm_args_t                args;
     const sgtm_rule_t         *rule;
@@ -274,6 +275,7 @@ ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     conf = ctx->conf;
 
     seen = 0;
+    mp = ngx_http_sgtm_route_is_mp(ctx->route);
 
     sgtm_args_init(&args, ngx_http_sgtm_str(&r->args));
 
@@ -302,18 +304,19 @@ ngx_http_sgtm_route_ids(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             continue;
         }
 
-        if (!sgtm_ids_has(&conf->script_ids, &id)) {
+        ids = (rule->key == SGTM_KEY_MEASUREMENT_ID) ? &conf->hit_ids
+                                                     : &conf->script_ids;
+
+        if (!sgtm_ids_has(ids, &id)) {
             return NGX_DECLINED;
         }
 
-        seen = 1;
+        seen |= (rule->key == SGTM_KEY_MEASUREMENT_ID || !mp);
     }
 
     /* a script or a Measurement Protocol hit without an id is nobody's */
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG
-        || (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE && !ctx->decoded.len))
-    {
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_TAG || mp) {
         return seen ? NGX_OK : NGX_DECLINED;
     }
 

@@ -1,0 +1,204 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../hit/sgtm_mp.h"
+#include "ngx_http_sgtm_commit.h"
+#include "ngx_http_sgtm_consent.h"
+#include "ngx_http_sgtm_gate.h"
+
+
+static void ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx,
+    sgtm_mp_t *mp);
+static ngx_int_t ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp, ngx_str_t *body);
+static ngx_int_t ngx_http_sgtm_gate_mp_args(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, sgtm_mp_t *mp,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_sgtm_gate_mp_body(ngx_http_request_t *r,
+    sgtm_rewrite_t *rw, sgtm_mp_t *mp, ngx_str_t *body);
+
+
+ngx_int_t
+ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    u_char     *buf;
+    sgtm_mp_t   mp;
+
+    buf = ngx_pnalloc(r->pool, body->len + 1);
+    if (buf == NULL) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    switch (sgtm_mp_parse(&mp, ngx_http_sgtm_str(body), buf, 0, NULL, NULL)) {
+
+    case SGTM_OK:
+        break;
+
+    case SGTM_DECLINED:
+        return ngx_http_sgtm_gate_refuse(ctx, mp.reason, &mp.param);
+
+    default: /* SGTM_ERROR */
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    ngx_http_sgtm_gate_mp_note(ctx, &mp);
+
+    ngx_http_sgtm_consent_server(ctx, &mp.consent);
+
+    if (ctx->cookieless) {
+        return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    if (ngx_http_sgtm_gate_mp_forward(r, ctx, &mp, body) != NGX_OK) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    ctx->committed = 1;
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp)
+{
+    ctx->event.len = mp->events[0].name.len;
+    ctx->event.data = mp->events[0].name.data;
+    ctx->events = mp->nevents;
+    ctx->over = mp->over;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_mp_t *mp, ngx_str_t *body)
+{
+    sgtm_rewrite_t  rw;
+
+    /* a server sends the ids that it has: it can't know of the denial */
+
+    ngx_http_sgtm_gate_fresh(&rw, ctx->deny & SGTM_DENY_ANALYTICS_STORAGE);
+
+    rw.names = &ctx->conf->tables->params;
+    rw.deny = ctx->deny;
+    rw.npa = (ctx->deny & SGTM_DENY_AD_PERSONALIZATION)
+             && ctx->conf->tables->npa;
+
+    if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
+        || ngx_http_sgtm_gate_mp_args(r, ctx) != NGX_OK
+        || ngx_http_sgtm_gate_mp_set(r, ctx, &rw, mp, body) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_gate_mp_body(r, &rw, mp, body);
+}
+
+
+/* the query names the stream and the secret; the matrix holds there, too */
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_str_t       args;
+    sgtm_ga4_t      hit;
+    sgtm_rewrite_t  rw;
+
+    ngx_memzero(&hit, offsetof(sgtm_ga4_t, marks));
+    ngx_memzero(&rw, sizeof(sgtm_rewrite_t));
+
+    hit.deny = 0xff;
+    hit.nested = 1;
+
+    rw.names = &ctx->conf->tables->params;
+    rw.deny = ctx->deny;
+    rw.matrix = 1;
+
+    args = r->args;
+
+    return ngx_http_sgtm_commit_hit(r, &rw, &hit, &args, NULL);
+}
+
+
+/* as for hits of browsers, values are made of a request that obeys */
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_rewrite_t *rw, sgtm_mp_t *mp, ngx_str_t *body)
+{
+    ngx_str_t             value;
+    ngx_uint_t            i, n, reads;
+    sgtm_pair_t          *pair;
+    ngx_http_sgtm_set_t  *set;
+
+    if (ctx->conf->set == NULL) {
+        return NGX_OK;
+    }
+
+    n = ctx->conf->set->nelts;
+    set = ctx->conf->set->elts;
+
+    reads = 0;
+
+    for (i = 0; i < n; i++) {
+        reads |= set[i].reads;
+    }
+
+    if (reads && rw->deny
+        && ngx_http_sgtm_gate_mp_body(r, rw, mp, body) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    pair = ngx_palloc(r->pool, n * sizeof(sgtm_pair_t));
+    if (pair == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_complex_value(r, &set[i].value, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        pair[i].key = *ngx_http_sgtm_str(&set[i].name);
+        pair[i].value = *ngx_http_sgtm_str(&value);
+        pair[i].off = (value.len == 0);
+    }
+
+    rw->set = pair;
+    rw->nset = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_body(ngx_http_request_t *r, sgtm_rewrite_t *rw,
+    sgtm_mp_t *mp, ngx_str_t *body)
+{
+    u_char      *mem;
+    sgtm_str_t   out;
+
+    mem = ngx_pnalloc(r->pool, sgtm_mp_size(mp, rw, ngx_http_sgtm_str(body)));
+    if (mem == NULL) {
+        return NGX_ERROR;
+    }
+
+    sgtm_mp_rewrite(rw, 0, ngx_http_sgtm_str(body), mem, &out);
+
+    if (out.len == body->len
+        && ngx_memcmp(out.data, body->data, body->len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_sgtm_commit_body(r, out.data, out.len);
+}

@@ -1,0 +1,38 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The Measurement Protocol: who may send it, and its validation.  What a hit of
+ * it then goes through is ngx_http_sgtm_gate_mp().
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_MP_H_INCLUDED_
+#define _NGX_HTTP_SGTM_MP_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+
+
+/* the directive sgtm_api_secret */
+char *ngx_http_sgtm_conf_api_secret(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * Whether the query has an "api_secret" and each is one of the tenant's:
+ * NGX_OK or NGX_DECLINED, after the same time.
+ */
+ngx_int_t ngx_http_sgtm_mp_secret(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/*
+ * Copies arguments without any "api_secret", at most args->len bytes; returns
+ * the end of what it wrote.
+ */
+u_char *ngx_http_sgtm_mp_strip_secret(u_char *out, ngx_str_t *args);
+
+/* a content handler: says what is wrong with the body, as Google's does */
+ngx_int_t ngx_http_sgtm_mp_debug_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_SGTM_MP_H_INCLUDED_ */
