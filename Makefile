@@ -210,6 +210,7 @@ FUZZERS := $(patsubst fuzz/%.c,build/fuzz/%,$(wildcard fuzz/*.c))
 
 HIT_CFLAGS = -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
     -Isrc -Isrc/hit -MMD -MP
+HIT_LIBS = -lcjson -lcrypto
 UNIT_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CC = clang
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -235,7 +236,7 @@ build/unit/%.o: t/unit/%.c
 	$(if $(V),,@)$(CC) $(HIT_CFLAGS) -It/unit $(UNIT_SAN) -c -o $@ $<
 
 build/unit/%: build/unit/%.o $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
-	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^
+	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(HIT_LIBS)
 
 fuzz-targets: $(FUZZERS)
 	@:
@@ -251,7 +252,8 @@ build/fuzz/%.o: fuzz/%.c
 	    -fsanitize=fuzzer-no-link -c -o $@ $<
 
 build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
-	$(if $(V),,@)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^
+	$(if $(V),,@)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ \
+	    $(HIT_LIBS)
 
 .PRECIOUS: build/unit/%.o build/unit/hit/%.o build/unit/delivery/%.o \
     build/fuzz/%.o build/fuzz/hit/%.o

@@ -260,13 +260,15 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     uint64_t   now;
     ngx_str_t  body;
 
-    now = ngx_http_sgtm_now();
-
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG) {
         r->content_handler = ngx_http_sgtm_mp_debug_handler;
         ctx->status = NGX_DECLINED;
+        return;
+    }
 
-    } else if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
+    now = ngx_http_sgtm_now();
+
+    if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE) {

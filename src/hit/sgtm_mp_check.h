@@ -73,6 +73,21 @@ typedef enum {
 extern const sgtm_mp_fault_t  sgtm_mp_faults[];
 
 
+typedef void (*sgtm_mp_member_pt)(sgtm_mp_check_t *c, const cJSON *item);
+
+
+/* the members of the body, or of an event */
+
+typedef struct {
+    sgtm_str_t          name;
+    sgtm_mp_member_pt   check;         /* NULL: anything will do */
+    unsigned            once:1;        /* a second one refuses the hit */
+} sgtm_mp_member_t;
+
+
+#define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
+
+
 /*
  * Reports all that is wrong, sets mp->reason, param and over by it, and
  * mp->consent.  Names of root hold no NUL.
@@ -81,6 +96,32 @@ void sgtm_mp_check(sgtm_mp_check_t *c, const cJSON *root);
 
 /* the same of a text that could not be read, for this reason */
 void sgtm_mp_check_text(sgtm_mp_check_t *c, unsigned reason);
+
+/* the value of "events" */
+void sgtm_mp_check_events(sgtm_mp_check_t *c, const cJSON *item);
+
+
+/* what is common to both */
+
+void sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
+    const sgtm_mp_member_t *members, size_t n);
+void sgtm_mp_check_object(sgtm_mp_check_t *c, const cJSON *item);
+void sgtm_mp_check_timestamp(sgtm_mp_check_t *c, const cJSON *item);
+
+/* reports one sgtm_mp_fault_e of what c->where says */
+void sgtm_mp_check_fault(sgtm_mp_check_t *c, unsigned fault);
+
+/* whether it is a letter and letters, digits and "_", at most max of them */
+int sgtm_mp_check_name(const char *name, size_t max);
+
+/* whether it begins as Google's own names do */
+int sgtm_mp_check_reserved(const char *name);
+
+int sgtm_mp_check_listed(const char *name, const sgtm_str_t *list, size_t n);
+int sgtm_mp_check_equal(const char *name, const sgtm_str_t *text);
+
+/* in characters, not bytes */
+int sgtm_mp_check_longer(const char *text, size_t chars);
 
 
 #endif /* _SGTM_MP_CHECK_H_INCLUDED_ */
