@@ -1,0 +1,424 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * Bodies of the Measurement Protocol: what is JSON and what is not, what is
+ * read of a body, and what the rules make of it, to the byte.  A comma too
+ * many, a member that another spelling of its name hides, or a value printed
+ * anew instead of copied would reach the tagging server.
+ */
+
+
+#include "unit.h"
+#include "sgtm_json.h"
+#include "sgtm_mp.h"
+
+
+#define ADS        SGTM_DENY_AD_STORAGE
+#define ANALYTICS  SGTM_DENY_ANALYTICS_STORAGE
+#define USER_DATA  SGTM_DENY_AD_USER_DATA
+#define ANY        SGTM_DENY_ANY
+
+
+static const struct {
+    const char     *in;
+    unsigned        reason;
+} texts[] = {
+    { "{}", SGTM_REASON_NONE },
+    { " [ ] ", SGTM_REASON_NONE },
+    { "{\"a\":[1,-0,0.5,1e9,1E-9,-12.25e+3,true,false,null,\"\"]}",
+      SGTM_REASON_NONE },
+    { "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\uD83D\\uDE00\"",
+      SGTM_REASON_NONE },
+    { "\"\xf4\x8f\xbf\xbf\xee\x80\x80\xed\x9f\xbf\"", SGTM_REASON_NONE },
+    { "7", SGTM_REASON_NONE },
+    { "[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]", SGTM_REASON_NONE },
+    { "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", SGTM_REASON_JSON_DEPTH },
+    { "[[1],[[[[[[[[[[[[[[[[", SGTM_REASON_JSON_DEPTH },
+    { "", SGTM_REASON_BAD_JSON },
+    { " ", SGTM_REASON_BAD_JSON },
+    { "{", SGTM_REASON_BAD_JSON },
+    { "[", SGTM_REASON_BAD_JSON },
+    { "[1", SGTM_REASON_BAD_JSON },
+    { "[1,", SGTM_REASON_BAD_JSON },
+    { "[1,]", SGTM_REASON_BAD_JSON },
+    { "[,1]", SGTM_REASON_BAD_JSON },
+    { "[1}", SGTM_REASON_BAD_JSON },
+    { "{\"a\"}", SGTM_REASON_BAD_JSON },
+    { "{\"a\":}", SGTM_REASON_BAD_JSON },
+    { "{\"a\":1,}", SGTM_REASON_BAD_JSON },
+    { "{a:1}", SGTM_REASON_BAD_JSON },
+    { "{1:1}", SGTM_REASON_BAD_JSON },
+    { "{\"a\":1 \"b\":2}", SGTM_REASON_BAD_JSON },
+    { "{}{}", SGTM_REASON_BAD_JSON },
+    { "01", SGTM_REASON_BAD_JSON },
+    { "-", SGTM_REASON_BAD_JSON },
+    { ".5", SGTM_REASON_BAD_JSON },
+    { "1.", SGTM_REASON_BAD_JSON },
+    { "1e", SGTM_REASON_BAD_JSON },
+    { "+1", SGTM_REASON_BAD_JSON },
+    { "0x1", SGTM_REASON_BAD_JSON },
+    { "tru", SGTM_REASON_BAD_JSON },
+    { "nulll", SGTM_REASON_BAD_JSON },
+    { "\"", SGTM_REASON_BAD_JSON },
+    { "\"a", SGTM_REASON_BAD_JSON },
+    { "\"\\", SGTM_REASON_BAD_JSON },
+    { "\"\\u12", SGTM_REASON_BAD_JSON },
+    { "\"\\u12g4\"", SGTM_REASON_BAD_JSON },
+    { "\"\\a\"", SGTM_REASON_BAD_JSON },
+    { "\f1", SGTM_REASON_BAD_JSON },
+    { "\xef\xbb\xbf{}", SGTM_REASON_BAD_JSON },
+    { "\"\t\"", SGTM_REASON_BAD_BYTE },
+    { "\"\\u0000\"", SGTM_REASON_BAD_BYTE },
+    { "\"\x80\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\xc3\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\xf4\x90\x80\x80\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\xc0\x80\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\\ud800\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\\ud800\\u0041\"", SGTM_REASON_BAD_UTF8 },
+    { "\"\\udc00\"", SGTM_REASON_BAD_UTF8 }
+};
+
+
+/* around the members of params, and of the body */
+
+#define BODY(more, params)                                                    \
+    "{\"client_id\":\"1.2\"" more ",\"events\":[{\"name\":\"a\","             \
+    "\"params\":{" params "}}]}"
+
+
+static const struct {
+    unsigned        deny;
+    const char     *in;
+    const char     *out;           /* NULL: the same */
+} bodies[] = {
+    { ADS, BODY("", "\"a\":1"), NULL },
+    { ADS, BODY("", ""), NULL },
+    { ADS, BODY("", " "), NULL },
+    { ADS, BODY("", "\"gclid\":1"), BODY("", "") },
+    { ADS, BODY("", "\"gclid\":1,\"a\":1"), BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"a\":1,\"gclid\":1"), BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"a\":1 , \"gclid\":1 , \"b\":2"),
+      BODY("", "\"a\":1 , \"b\":2") },
+    { ADS, BODY("", "\"gclid\":1,\"gclid\":2,\"a\":1"), BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"gcl\\u0069d\":1,\"a\":1"), BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"gclid\":{\"a\":[1,\"}\"]},\"a\":1"),
+      BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"a\":[{\"gclid\":1},{\"gclid\":1,\"b\":2}]"),
+      BODY("", "\"a\":[{},{\"b\":2}]") },
+    { ADS, BODY("", "\"a\":{\"b\":{\"gclid\":1}},\"c\":1"),
+      BODY("", "\"c\":1") },
+    { ADS, BODY(",\"gclid\":[]", "\"a\":1"), BODY("", "\"a\":1") },
+    { ADS, BODY("", "\"u\":\"?gclid=1&a=2\""), BODY("", "\"u\":\"?a=2\"") },
+    { ADS, BODY("", "\"u\":\"?a=2\\u0026gclid=1\""),
+      BODY("", "\"u\":\"?a=2\"") },
+    { ADS, BODY("", "\"u\":\"\\u003fgclid=1#\\n\""),
+      BODY("", "\"u\":\"#\\n\"") },
+    { ADS, BODY("", "\"u\":\"?a=2\\u0026b\""), NULL },
+    { ADS, BODY("", "\"?gclid=1\":1"), BODY("", "\"\":1") },
+    { ADS, BODY("", "\"gclid?gclid=1\":1"), BODY("", "") },
+    { ADS, BODY(",\"user_properties\":{\"u\":{\"value\":\"?gclid=1\"}}", ""),
+      BODY(",\"user_properties\":{\"u\":{\"value\":\"\"}}", "") },
+    { ANALYTICS, BODY(",\"user_id\":\"u\"", "\"ga_session_number\":1"),
+      BODY("", "") },
+    { ANY, BODY(",\"ip_override\":\"192.0.2.1\"", "\"ip_override\":\"a\""),
+      BODY("", "") },
+    { ANY, BODY(",\"user_location\":{\"city\":\"a\",\"region_id\":\"b\"}", ""),
+      BODY(",\"user_location\":{\"region_id\":\"b\"}", "") },
+    { ANY, BODY(",\"user_location\":{\"city\":\"a\"}", ""), BODY("", "") },
+    { ANY, BODY("", "\"city\":\"a\""), NULL },
+    { USER_DATA,
+      BODY(",\"consent\":{\"ad_user_data\":\"DENIED\"},\"user_data\":{"
+           "\"a\":1}", "\"user_data\":{\"b\":{\"c\":[1]}}"),
+      BODY(",\"consent\":{\"ad_user_data\":\"DENIED\"}", "") },
+    { USER_DATA,
+      BODY(",\"consent\":{\"ad_user_data\":\"GRANTED\",\"a\":1}", ""),
+      BODY(",\"consent\":{\"a\":1,\"ad_user_data\":\"DENIED\"}", "") }
+};
+
+
+static sgtm_names_t  names;
+
+
+static void
+test_texts(void)
+{
+    size_t      i;
+    sgtm_str_t  in;
+
+    for (i = 0; i < unit_nelts(texts); i++) {
+        in = unit_str(texts[i].in);
+        unit_ok(sgtm_json_check(&in) == texts[i].reason, "%s", texts[i].in);
+    }
+}
+
+
+static void
+test_strings(void)
+{
+    size_t         i, n;
+    sgtm_str_t     in, text;
+    unsigned char  out[64];
+
+    static const struct {
+        const char  *in;
+        const char  *text;
+        const char  *out;
+    } strings[] = {
+        { "\"\"", "", "\"\"" },
+        { "\"a\\/b\"", "a/b", "\"a/b\"" },
+        { "\"\\u0041\\u00e4\\u20ac\\ud83d\\ude00\"",
+          "A\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+          "\"A\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+        { "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001\"", "\"\\\b\f\n\r\t\001",
+          "\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001\"" }
+    };
+
+    for (i = 0; i < unit_nelts(strings); i++) {
+        in = unit_str(strings[i].in);
+        text = unit_str(strings[i].text);
+
+        n = sgtm_json_decode(out, sizeof(out), &in);
+        unit_is(out, n, strings[i].text, "decoded");
+        unit_ok(sgtm_json_is(&in, &text), "the same text");
+
+        n = sgtm_json_encode(out, &text);
+        unit_is(out, n, strings[i].out, "encoded");
+        unit_ok(n == sgtm_json_encode(NULL, &text), "as long as counted");
+    }
+
+    in = unit_str("\"\\ud83d\\ude00\"");
+    unit_ok(sgtm_json_decode(out, 3, &in) == 0, "a character is not cut");
+
+    text = unit_str("a");
+    in = unit_str("\"ab\"");
+    unit_ok(!sgtm_json_is(&in, &text), "a longer one");
+
+    text = unit_str("a\xff\xc3z");
+    n = sgtm_json_encode(out, &text);
+    unit_is(out, n, "\"a\xef\xbf\xbd\xef\xbf\xbdz\"", "what is not UTF-8");
+}
+
+
+static int
+parse(sgtm_mp_t *mp, const sgtm_str_t *in)
+{
+    return sgtm_mp_parse(mp, in, unit_alloc(in->len), 0, NULL, NULL);
+}
+
+
+static void
+test_bodies(void)
+{
+    size_t           i;
+    sgtm_mp_t        mp;
+    sgtm_str_t       in, out;
+    sgtm_rewrite_t   rules;
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+    rules.names = &names;
+
+    for (i = 0; i < unit_nelts(bodies); i++) {
+        in = unit_str(bodies[i].in);
+        rules.deny = bodies[i].deny;
+
+        unit_ok(parse(&mp, &in) == SGTM_OK, "%s", bodies[i].in);
+
+        sgtm_mp_rewrite(&rules, 0, &in,
+                        unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+        unit_is(out.data, out.len,
+                bodies[i].out ? bodies[i].out : bodies[i].in, "  redacted");
+
+        rules.deny = 0;
+
+        sgtm_mp_rewrite(&rules, 0, &in,
+                        unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+        unit_is(out.data, out.len, bodies[i].in, "  nothing denied");
+    }
+}
+
+
+static void
+test_read(void)
+{
+    sgtm_mp_t   mp;
+    sgtm_str_t  in;
+
+    in = unit_str("{\"client_id\":\"1.\\u0032\",\"consent\":{\"ad_user_data\":"
+                  "\"GRANTED\",\"ad_personalization\":\"DENIED\"},\"events\":"
+                  "[{\"name\":\"purchase\",\"params\":{\"event_id\":\"e\\/1\","
+                  "\"transaction_id\":12345678901234567890}},{\"name\":"
+                  "\"refund\",\"params\":{\"event_id\":7,\"transaction_id\":"
+                  "\"t\",\"event_id\":8}}, {\"name\":\"x\"} ]}");
+
+    unit_ok(parse(&mp, &in) == SGTM_OK && mp.nevents == 3, "three events");
+    unit_is(mp.client.data, mp.client.len, "1.2", "the client");
+    unit_ok(mp.consent.state[SGTM_AD_USER_DATA] == SGTM_GRANTED
+            && mp.consent.state[SGTM_AD_PERSONALIZATION] == SGTM_DENIED
+            && mp.consent.state[SGTM_AD_STORAGE] == SGTM_UNSET, "consent");
+    unit_is(mp.events[0].name.data, mp.events[0].name.len, "purchase", "name");
+    unit_is(mp.events[0].id.data, mp.events[0].id.len, "e/1", "id");
+    unit_is(mp.events[0].transaction.data, mp.events[0].transaction.len,
+            "12345678901234567890", "transaction, a number");
+    unit_is(mp.events[1].id.data, mp.events[1].id.len, "8", "the last id");
+    unit_ok(mp.events[1].transaction.len == 0, "that of a purchase alone");
+    unit_ok(mp.events[2].id.len == 0, "no params");
+    unit_is(mp.events[2].span.data, mp.events[2].span.len, "{\"name\":\"x\"}",
+            "where it is");
+
+    in = unit_str("{\"app_instance_id\":\"ab\",\"events\":[{\"name\":\"a\"}]}");
+    unit_ok(parse(&mp, &in) == SGTM_OK, "of an app");
+    unit_is(mp.client.data, mp.client.len, "ab", "its id");
+}
+
+
+static void
+test_drop(void)
+{
+    size_t          i;
+    sgtm_mp_t       mp;
+    sgtm_str_t      in, out;
+    sgtm_rewrite_t  rules;
+
+    static const struct {
+        uint32_t     drop;
+        const char  *events;
+    } drops[] = {
+        { 0, "[ {\"name\":\"a\"} , {\"name\":\"b\"},{\"name\":\"c\"}\n]" },
+        { 1, "[ {\"name\":\"b\"},{\"name\":\"c\"}\n]" },
+        { 2, "[ {\"name\":\"a\"} ,{\"name\":\"c\"}\n]" },
+        { 4, "[ {\"name\":\"a\"} , {\"name\":\"b\"}]" },
+        { 5, "[ {\"name\":\"b\"}]" },
+        { 7, "[]" },
+        { 0xfffffff8, "[ {\"name\":\"a\"} , {\"name\":\"b\"},"
+                      "{\"name\":\"c\"}\n]" }
+    };
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+    rules.names = &names;
+
+    in = unit_str("{\"client_id\":\"1\",\"events\":[ {\"name\":\"a\"} , "
+                  "{\"name\":\"b\"},{\"name\":\"c\"}\n]}");
+
+    unit_ok(parse(&mp, &in) == SGTM_OK, "three events");
+
+    for (i = 0; i < unit_nelts(drops); i++) {
+        sgtm_mp_rewrite(&rules, drops[i].drop, &in,
+                        unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+
+        out.data += sizeof("{\"client_id\":\"1\",\"events\":") - 1;
+        out.len -= sizeof("{\"client_id\":\"1\",\"events\":}") - 1;
+        unit_is(out.data, out.len, drops[i].events, "what is left");
+    }
+}
+
+
+/* the most that can be set, in each of the most events */
+
+static void
+test_size(void)
+{
+    size_t          i;
+    sgtm_mp_t       mp;
+    sgtm_str_t      in, out;
+    sgtm_pair_t     set[254];
+    sgtm_rewrite_t  rules;
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+    memset(set, 0, sizeof(set));
+
+    rules.names = &names;
+    rules.deny = USER_DATA;
+    rules.npa = 1;
+    rules.set = set;
+    rules.nset = unit_nelts(set);
+
+    for (i = 0; i < unit_nelts(set); i++) {
+        set[i].key = unit_str(i % 3 ? "ep.a00" : "up.a00");
+        set[i].key.data[4] = (unsigned char) ('0' + i / 16);
+        set[i].key.data[5] = (unsigned char) ('a' + i % 16);
+        set[i].value = unit_str("\001\002\003\xff?gclid=1");
+    }
+
+    in.data = unit_alloc(2048);
+    in.len = (size_t) sprintf((char *) in.data,
+                              "{\"client_id\":\"1\",\"events\":[");
+
+    for (i = 0; i < SGTM_MP_MAX_EVENTS; i++) {
+        in.len += (size_t) sprintf((char *) in.data + in.len,
+                                   "%s{\"name\":\"a\"}", i ? "," : "");
+    }
+
+    in.len += (size_t) sprintf((char *) in.data + in.len, "]}");
+
+    unit_ok(parse(&mp, &in) == SGTM_OK && mp.nevents == SGTM_MP_MAX_EVENTS,
+            "25 events");
+
+    sgtm_mp_rewrite(&rules, 0, &in,
+                    unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+
+    unit_ok(sgtm_json_check(&out) == SGTM_REASON_NONE && out.len > 100000,
+            "254 parameters in each");
+}
+
+
+static void
+test_operator(void)
+{
+    sgtm_mp_t       mp;
+    sgtm_str_t      in, out, name;
+    sgtm_names_t    own;
+    sgtm_rewrite_t  rules;
+
+    unit_names(&own, sgtm_default_params);
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+    rules.names = &own;
+
+    name = unit_str("ep.a.b");
+    sgtm_names_add(&own, &name)->flags |= SGTM_NAME_REMOVE;
+    name = unit_str("epn.c");
+    sgtm_names_add(&own, &name)->flags |= SGTM_NAME_REMOVE;
+    name = unit_str("dr");
+    sgtm_names_add(&own, &name)->flags |= SGTM_NAME_REMOVE;
+    name = unit_str("client_id");
+    sgtm_names_add(&own, &name)->flags |= SGTM_NAME_REMOVE;
+    name = unit_str("up.p*");
+    sgtm_names_add(&own, &name)->flags |= SGTM_NAME_REMOVE;
+
+    in = unit_str(BODY(",\"user_properties\":{\"p1\":{},\"q\":{}}",
+                       "\"a\":{\"b\":1,\"c\":2},\"c\":3,\"page_referrer\":4,"
+                       "\"b\":5,\"p1\":6,\"items\":[{\"c\":7,\"dr\":8}]"));
+
+    unit_ok(parse(&mp, &in) == SGTM_OK, "what an operator removes");
+
+    sgtm_mp_rewrite(&rules, 0, &in,
+                    unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+    unit_is(out.data, out.len,
+            BODY(",\"user_properties\":{\"q\":{}}",
+                 "\"a\":{\"c\":2},\"b\":5,\"p1\":6,\"items\":[{\"c\":7,"
+                 "\"dr\":8}]"), "  is gone");
+
+    rules.matrix = 1;
+    sgtm_mp_rewrite(&rules, 0, &in,
+                    unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+    unit_ok(out.len == in.len && memcmp(out.data, in.data, in.len) == 0,
+            "  not where the matrix alone holds");
+}
+
+
+int
+main(void)
+{
+    unit_names(&names, sgtm_default_params);
+
+    test_texts();
+    test_strings();
+    test_bodies();
+    test_read();
+    test_drop();
+    test_size();
+    test_operator();
+
+    return unit_done();
+}
