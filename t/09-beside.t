@@ -76,6 +76,11 @@ sub gateways {
 EOC
 }
 
+my $secrets = SGTM::Run::dir('secrets');
+
+SGTM::Run::put("$secrets/mp", "s\n");
+chmod 0600, "$secrets/mp";
+
 my $t = SGTM::Test->start(<<"EOC");
     upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 4; }
     upstream shop { server 127.0.0.1:@{[ $shop->port ]}; }
@@ -96,6 +101,7 @@ my $t = SGTM::Test->start(<<"EOC");
         sgtm_endpoint    sgtm.example.com;
         sgtm_container   GTM-ABC1234;
         sgtm_tag_id      G-ABC1234567;
+        sgtm_api_secret  $secrets/mp;
         sgtm_fallback    off;
 
         @{[ gateways('metrics', '') ]}
@@ -461,10 +467,11 @@ subtest 'methods and ids' => sub {
     }
 
     my $mp = 'measurement_id=G-ABC1234567&api_secret=s';
-    my ($res, @got) = ask('POST', "/all/mp/collect?$mp", [], '{"events":[]}');
+    my $body = '{"client_id":"1.2","events":[{"name":"a"}]}';
+    my ($res, @got) = ask('POST', "/all/mp/collect?$mp", [], $body);
 
     is $res->{status}, 204, 'mp/collect of the site passes';
-    is $got[0]{body}, '{"events":[]}', 'and arrives';
+    is $got[0]{body}, $body, 'and arrives';
 };
 
 

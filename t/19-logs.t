@@ -106,6 +106,11 @@ my $refusing = join '', map {
                    $mode) =~ s/sgtm_tenant +\Q$_->[0]-$mode;//gr } @refusals;
 } @modes;
 
+my $secrets = SGTM::Run::dir('secrets');
+
+SGTM::Run::put("$secrets/mp", "LEAK-secret\n");
+chmod 0600, "$secrets/mp";
+
 my $t = SGTM::Test->start(<<"EOC");
     upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 4; }
 
@@ -135,6 +140,7 @@ my $t = SGTM::Test->start(<<"EOC");
         sgtm_endpoint      sgtm.example.com;
         sgtm_container     GTM-ABC1234;
         sgtm_tag_id        G-ABC1234567;
+        sgtm_api_secret    $secrets/mp;
         sgtm_fallback      off;
 
         set_real_ip_from   127.0.0.1;
@@ -345,24 +351,24 @@ subtest 'variables of passed paths' => sub {
                 my ($why, undef, $cookies) = @$denial;
                 my $uri = "/$prefix/${path}gclid=ZQ&uid=ZQ&"
                           . ($why eq 'by the map' ? $granted : $denied);
-                my $opaque = $path =~ /mp/;
+                my $mp = $path =~ /mp/;
 
-                $uri =~ s/gclid/measurement_id=G-ABC1234567&gclid/ if $opaque;
+                $uri =~ s/gclid/measurement_id=G-ABC1234567&api_secret=LEAK-secret&gclid/
+                    if $mp;
 
-                my $done = ask('HTTP/1.1', $opaque ? 'POST' : 'GET', $uri,
+                my $done = ask('HTTP/1.1', $mp ? 'POST' : 'GET', $uri,
                                [@$cookies, @referer],
-                               $opaque ? '{"a":"ZQ"}' : undef);
+                               $mp ? '{"client_id":"1.2","user_id":"ZQ",'
+                                     . '"events":[{"name":"a","params":'
+                                     . '{"gclid":"ZQ"}}]}' : undef);
 
                 is $done->{res}{status}, 204, "$uri, denied $why: 204";
                 unlike $done->{log}{line}, $leak, 'not in the access log';
                 is $done->{log}{by_referer}, 'from', 'though it was read';
                 unlike $done->{errors}, $leak, 'nor in the error log';
 
-                if ($opaque) {
-                    ok !$done->{got}, 'what cannot be redacted is not sent';
-                    next;
-                }
-
+                unlike $done->{log}{line} . $done->{errors}, qr/LEAK/,
+                       'and no secret in either';
                 unlike $done->{got}{raw}, $leak, 'nor sent on';
                 is header($done->{got}, 'X-Addr'), '66.77.88.0', 'masked';
                 is header($done->{got}, 'X-Ref'), 'http://shop.example/p?a=b',
