@@ -237,6 +237,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       0,
       NULL },
 
+    { ngx_string("sgtm_user_data"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, user_data),
+      ngx_http_sgtm_user_datas },
+
     { ngx_string("sgtm_script"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
       ngx_http_sgtm_conf_script_name,
@@ -418,6 +425,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->consent_server = NGX_CONF_UNSET_PTR;
     conf->api_secrets = NGX_CONF_UNSET_PTR;
     conf->client_ip = NGX_CONF_UNSET_UINT;
+    conf->user_data = NGX_CONF_UNSET_UINT;
     conf->redact = NGX_CONF_UNSET_PTR;
     conf->cookies = NGX_CONF_UNSET_PTR;
     conf->pass_headers = NGX_CONF_UNSET_PTR;
@@ -481,6 +489,8 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_SGTM_CONFLICT_FIRST);
     ngx_conf_merge_uint_value(conf->client_ip, prev->client_ip,
                               NGX_HTTP_SGTM_IP_FULL);
+    ngx_conf_merge_uint_value(conf->user_data, prev->user_data,
+                              NGX_HTTP_SGTM_USER_DATA_PASS);
     ngx_conf_merge_uint_value(conf->encoded, prev->encoded,
                               NGX_HTTP_SGTM_ENCODED_REFUSE);
     ngx_conf_merge_value(conf->consent_gpc, prev->consent_gpc, 1);

@@ -54,6 +54,10 @@
 #define NGX_HTTP_SGTM_ENCODED_PASS       1
 
 
+#define NGX_HTTP_SGTM_USER_DATA_PASS     0
+#define NGX_HTTP_SGTM_USER_DATA_HASH     1
+
+
 /* what a request below the prefix is */
 
 typedef enum {
@@ -268,6 +272,7 @@ typedef struct {
     sgtm_consent_t            *consent_default;
     sgtm_consent_t            *consent_server;
     ngx_uint_t                 client_ip;
+    ngx_uint_t                 user_data;
     ngx_array_t               *redact;         /* of ngx_http_sgtm_redact_t */
     ngx_array_t               *cookies;        /* of ngx_str_t */
     ngx_array_t               *pass_headers;   /* of ngx_str_t */

@@ -69,6 +69,13 @@ ngx_conf_enum_t  ngx_http_sgtm_encodeds[] = {
 };
 
 
+ngx_conf_enum_t  ngx_http_sgtm_user_datas[] = {
+    { ngx_string("pass"), NGX_HTTP_SGTM_USER_DATA_PASS },
+    { ngx_string("hash"), NGX_HTTP_SGTM_USER_DATA_HASH },
+    { ngx_null_string, 0 }
+};
+
+
 char *
 ngx_http_sgtm_conf_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

@@ -60,6 +60,7 @@ extern ngx_conf_enum_t  ngx_http_sgtm_consent_modes[];
 extern ngx_conf_enum_t  ngx_http_sgtm_consent_conflicts[];
 extern ngx_conf_enum_t  ngx_http_sgtm_client_ips[];
 extern ngx_conf_enum_t  ngx_http_sgtm_encodeds[];
+extern ngx_conf_enum_t  ngx_http_sgtm_user_datas[];
 
 
 #endif /* _NGX_HTTP_SGTM_CONF_H_INCLUDED_ */

@@ -6,7 +6,9 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_variables.h"
+#include "../hit/sgtm_user_data.h"
 #include "ngx_http_sgtm_address.h"
+#include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_headers.h"
 #include "ngx_http_sgtm_log.h"
@@ -174,4 +176,50 @@ ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data, size_t len)
     r->headers_in.content_length_n = b->last - b->pos;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_commit_user_data(ngx_http_request_t *r, ngx_uint_t lines)
+{
+    u_char     *p;
+    size_t      size;
+    ngx_str_t   args, body;
+
+    size = sgtm_user_size(ngx_http_sgtm_str(&r->args));
+
+    if (size) {
+        args.data = ngx_http_sgtm_log_alloc(r, size);
+        if (args.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        args.len = sgtm_user_args(ngx_http_sgtm_str(&r->args), args.data);
+
+        ngx_http_sgtm_log_args(r, &args);
+
+        r->args = args;
+    }
+
+    if (!lines) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_sgtm_body_text(r, &body) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    size = sgtm_user_size(ngx_http_sgtm_str(&body));
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_sgtm_commit_body(r, p,
+                                sgtm_user_args(ngx_http_sgtm_str(&body), p));
 }

@@ -35,5 +35,12 @@ ngx_int_t ngx_http_sgtm_commit_hit(ngx_http_request_t *r, sgtm_rewrite_t *rw,
 ngx_int_t ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data,
     size_t len);
 
+/*
+ * Hashes the user-provided data that is left in clear in the arguments and, if
+ * lines is set, in the body, which is a batch's.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_commit_user_data(ngx_http_request_t *r,
+    ngx_uint_t lines);
+
 
 #endif /* _NGX_HTTP_SGTM_COMMIT_H_INCLUDED_ */

@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
+#include "../hit/sgtm_user_data.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
@@ -59,6 +60,8 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     ngx_http_sgtm_gate_fresh(&rw, fresh);
 
+    rw.user_data = conf->user_data;
+
     if (conf->target && !fresh) {
         ctx->client = ngx_http_sgtm_queue_client(ctx, &hit.cid);
     }
@@ -105,7 +108,10 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->deny & SGTM_DENY_ANY) {
+    if ((ctx->deny & SGTM_DENY_ANY)
+        || (conf->user_data == NGX_HTTP_SGTM_USER_DATA_HASH
+            && sgtm_user_size(ngx_http_sgtm_str(&ctx->decoded))))
+    {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
     }
 
@@ -140,6 +146,7 @@ ngx_http_sgtm_gate_pass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     /* setting and removing parameters is for hits */
 
     rw.matrix = 1;
+    rw.user_data = conf->user_data;
     rw.npa = npa && (ctx->deny & SGTM_DENY_AD_PERSONALIZATION)
              && conf->tables->npa;
 
@@ -245,7 +252,9 @@ ngx_http_sgtm_gate_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
         || ngx_http_sgtm_gate_set(r, ctx, rw, hit, &args) != NGX_OK
-        || ngx_http_sgtm_commit_hit(r, rw, hit, &args, body) != NGX_OK)
+        || ngx_http_sgtm_commit_hit(r, rw, hit, &args, body) != NGX_OK
+        || (rw->user_data
+            && ngx_http_sgtm_commit_user_data(r, body != NULL) != NGX_OK))
     {
         return ngx_http_sgtm_gate_fail(ctx);
     }

@@ -88,11 +88,13 @@ ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     rw.names = &ctx->conf->tables->params;
     rw.deny = ctx->deny;
+    rw.user_data = ctx->conf->user_data;
     rw.npa = (ctx->deny & SGTM_DENY_AD_PERSONALIZATION)
              && ctx->conf->tables->npa;
 
     if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
         || ngx_http_sgtm_gate_mp_args(r, ctx) != NGX_OK
+        || (rw.user_data && ngx_http_sgtm_commit_user_data(r, 0) != NGX_OK)
         || ngx_http_sgtm_gate_mp_set(r, ctx, &rw, mp, body) != NGX_OK)
     {
         return NGX_ERROR;

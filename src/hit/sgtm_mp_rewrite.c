@@ -9,6 +9,7 @@
 #include "sgtm_fresh.h"
 #include "sgtm_mp.h"
 #include "sgtm_mp_sets.h"
+#include "sgtm_user_data.h"
 
 
 /* an object or array as it is written, and what it has become */
@@ -22,6 +23,9 @@ typedef struct {
     size_t              path;          /* its length */
     unsigned            items;         /* that there are now */
     unsigned            gone;          /* that are not there any more */
+
+    unsigned            user:1;        /* it lies in user_data */
+    const sgtm_user_field_t  *field;   /* what its strings are, or NULL */
 } sgtm_mp_container_t;
 
 
@@ -34,8 +38,11 @@ static int sgtm_mp_drops(sgtm_mp_container_t *c, const sgtm_rule_t *rule,
 static int sgtm_mp_stays(sgtm_mp_container_t *c, const sgtm_str_t *key);
 static int sgtm_mp_replaced(sgtm_mp_container_t *c,
     const sgtm_json_item_t *item, const sgtm_str_t *key);
-static int sgtm_mp_value(sgtm_mp_container_t *c, const sgtm_json_item_t *item,
-    unsigned level);
+static int sgtm_mp_value(sgtm_mp_container_t *c, const sgtm_json_item_t *item);
+static void sgtm_mp_user(sgtm_mp_container_t *c, sgtm_mp_container_t *below,
+    unsigned char *start, const sgtm_str_t *key);
+static void sgtm_mp_user_value(sgtm_mp_rewrite_t *rw,
+    const sgtm_user_field_t *field, const sgtm_json_item_t *item);
 static unsigned sgtm_mp_below(sgtm_mp_container_t *c, const sgtm_str_t *key);
 static void sgtm_mp_new_id(sgtm_mp_rewrite_t *rw, unsigned key,
     const sgtm_json_item_t *item);
@@ -58,7 +65,8 @@ sgtm_mp_rewrite(const sgtm_rewrite_t *rules, uint32_t drop,
 
     rw.drop = drop;
     rw.scratch = mem;
-    rw.last = mem + in->len;
+    rw.last = mem + in->len
+              + (rules->user_data ? SGTM_USER_HASH : 0);
 
     out->data = rw.last;
 
@@ -122,10 +130,11 @@ sgtm_mp_object(sgtm_mp_container_t *c, const sgtm_str_t *in)
 static void
 sgtm_mp_array(sgtm_mp_container_t *c, const sgtm_str_t *in)
 {
-    unsigned            n;
-    sgtm_json_t         json;
-    sgtm_json_item_t    item;
-    sgtm_mp_rewrite_t  *rw;
+    unsigned              n;
+    sgtm_json_t           json;
+    sgtm_json_item_t      item;
+    sgtm_mp_rewrite_t    *rw;
+    sgtm_mp_container_t   below;
 
     rw = c->rw;
 
@@ -149,8 +158,15 @@ sgtm_mp_array(sgtm_mp_container_t *c, const sgtm_str_t *in)
         sgtm_mp_put(rw, item.span.data,
                     (size_t) (item.value.data - item.span.data));
 
-        (void) sgtm_mp_value(c, &item, c->level == SGTM_MP_EVENTS
-                                       ? SGTM_MP_EVENT : c->level);
+        below = *c;
+        below.items = 0;
+        below.gone = 0;
+
+        if (c->level == SGTM_MP_EVENTS) {
+            below.level = SGTM_MP_EVENT;
+        }
+
+        (void) sgtm_mp_value(&below, &item);
 
         sgtm_mp_put(rw, item.value.data + item.value.len,
                     (size_t) (item.span.data + item.span.len
@@ -170,25 +186,31 @@ sgtm_mp_array(sgtm_mp_container_t *c, const sgtm_str_t *in)
 static int
 sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
 {
-    size_t              len, path;
-    unsigned            level;
-    sgtm_str_t          key;
-    sgtm_rule_t         rule;
-    sgtm_mp_rewrite_t  *rw;
+    size_t                len;
+    sgtm_str_t            key;
+    sgtm_rule_t           rule;
+    unsigned char        *start;
+    sgtm_mp_rewrite_t    *rw;
+    sgtm_mp_container_t   below;
 
     rw = c->rw;
-    path = c->path;
 
     sgtm_mp_put(rw, item->span.data,
                 (size_t) (item->key.data - item->span.data));
 
+    start = rw->last;
+
     key.len = sgtm_mp_string(rw, &item->key);
     key.data = rw->scratch;
 
-    level = sgtm_mp_below(c, &key);
+    len = sgtm_mp_path(rw, c->path, &key);
+    sgtm_mp_rule(rw, c->level, c->path, len, &key, item->type, &rule);
 
-    len = sgtm_mp_path(rw, path, &key);
-    sgtm_mp_rule(rw, c->level, path, len, &key, item->type, &rule);
+    memset(&below, 0, sizeof(sgtm_mp_container_t));
+
+    below.rw = rw;
+    below.level = sgtm_mp_below(c, &key);
+    below.path = (below.level == SGTM_MP_OTHER) ? len : 0;
 
     if (!sgtm_mp_stays(c, &key) && sgtm_mp_drops(c, &rule, item)) {
         return 0;
@@ -196,6 +218,10 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
 
     if (!sgtm_mp_replaced(c, item, &key)) {
         return 0;
+    }
+
+    if (rw->rules->user_data) {
+        sgtm_mp_user(c, &below, start, &key);
     }
 
     sgtm_mp_put(rw, item->key.data + item->key.len,
@@ -206,15 +232,8 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
     {
         sgtm_mp_new_id(rw, rule.key, item);
 
-    } else {
-        c->path = len;
-
-        if (!sgtm_mp_value(c, item, level)) {
-            c->path = path;
-            return 0;
-        }
-
-        c->path = path;
+    } else if (!sgtm_mp_value(&below, item)) {
+        return 0;
     }
 
     sgtm_mp_put(rw, item->value.data + item->value.len,
@@ -312,38 +331,137 @@ sgtm_mp_replaced(sgtm_mp_container_t *c, const sgtm_json_item_t *item,
 }
 
 
-/* 0: nothing of it is left */
+/* c is the value's own, if it is one; 0: nothing of it is left */
 
 static int
-sgtm_mp_value(sgtm_mp_container_t *c, const sgtm_json_item_t *item,
-    unsigned level)
+sgtm_mp_value(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
 {
-    sgtm_mp_container_t  below;
+    switch (item->type) {
+
+    case SGTM_JSON_OBJECT:
+        sgtm_mp_object(c, &item->value);
+        return c->level != SGTM_MP_OTHER || c->items || !c->gone;
+
+    case SGTM_JSON_ARRAY:
+        sgtm_mp_array(c, &item->value);
+        return 1;
+
+    case SGTM_JSON_STRING:
+    case SGTM_JSON_NUMBER:
+
+        if (c->field != NULL) {
+            sgtm_mp_user_value(c->rw, c->field, item);
+            return 1;
+        }
+
+        if (item->type == SGTM_JSON_STRING) {
+            (void) sgtm_mp_string(c->rw, &item->value);
+            return 1;
+        }
+
+        break;
+    }
+
+    sgtm_mp_put(c->rw, item->value.data, item->value.len);
+
+    return 1;
+}
+
+
+/*
+ * Whether a member is user-provided data, and which: its name has been written
+ * from start on, and is written anew where Google wants another.
+ */
+
+static void
+sgtm_mp_user(sgtm_mp_container_t *c, sgtm_mp_container_t *below,
+    unsigned char *start, const sgtm_str_t *key)
+{
+    size_t                    n;
+    sgtm_str_t                part, name;
+    unsigned char             buf[2 * SGTM_MAX_KEY];
+    const sgtm_user_field_t  *field;
+
+    static const char  user_data[] = "user_data";
+
+    if (c->level == SGTM_MP_PROPS || c->level == SGTM_MP_PROP) {
+        return;
+    }
+
+    n = sizeof(user_data) - 1;
+
+    below->user = c->user;
+    below->field = c->field;
+
+    if (!c->user) {
+
+        if (key->len < n || memcmp(key->data, user_data, n) != 0
+            || (key->len > n && key->data[n] != '.'))
+        {
+            return;
+        }
+
+        below->user = 1;
+    }
+
+    field = sgtm_user_path(key, &part);
+
+    if (field == NULL) {
+        return;
+    }
+
+    below->field = field;
+
+    if (field->wanted.len == part.len || key->len > SGTM_MAX_KEY) {
+        return;
+    }
+
+    n = (size_t) (part.data - key->data);
+
+    name.data = buf;
+    name.len = key->len - part.len + field->wanted.len;
+
+    memcpy(buf, key->data, n);
+    memcpy(buf + n, field->wanted.data, field->wanted.len);
+    memcpy(buf + n + field->wanted.len, part.data + part.len,
+           key->len - part.len - n);
+
+    c->rw->last = start + sgtm_json_encode(start, &name);
+}
+
+
+static void
+sgtm_mp_user_value(sgtm_mp_rewrite_t *rw, const sgtm_user_field_t *field,
+    const sgtm_json_item_t *item)
+{
+    size_t      n;
+    sgtm_str_t  text, was;
+
+    text.data = rw->scratch;
 
     if (item->type == SGTM_JSON_STRING) {
-        (void) sgtm_mp_string(c->rw, &item->value);
-        return 1;
+        text.len = sgtm_json_decode(text.data, item->value.len, &item->value);
+
+    } else {
+        text.len = item->value.len;
+        memcpy(text.data, item->value.data, text.len);
     }
 
-    if (item->type < SGTM_JSON_ARRAY) {
-        sgtm_mp_put(c->rw, item->value.data, item->value.len);
-        return 1;
+    /* what was right stays as it was written */
+
+    was.data = rw->last;
+    was.len = text.len;
+    memcpy(was.data, text.data, text.len);
+
+    n = sgtm_user_value(field, &text, text.data);
+
+    if (n == was.len && memcmp(text.data, was.data, n) == 0) {
+        sgtm_mp_put(rw, item->value.data, item->value.len);
+        return;
     }
 
-    memset(&below, 0, sizeof(sgtm_mp_container_t));
-
-    below.rw = c->rw;
-    below.level = level;
-    below.path = (level == SGTM_MP_OTHER) ? c->path : 0;
-
-    if (item->type == SGTM_JSON_ARRAY) {
-        sgtm_mp_array(&below, &item->value);
-        return 1;
-    }
-
-    sgtm_mp_object(&below, &item->value);
-
-    return level != SGTM_MP_OTHER || below.items || !below.gone;
+    text.len = n;
+    rw->last += sgtm_json_encode(rw->last, &text);
 }
 
 

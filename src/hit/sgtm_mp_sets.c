@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sgtm_mp_sets.h"
+#include "sgtm_user_data.h"
 
 
 /* what a parameter of a browser's hit is called in JSON */
@@ -108,10 +109,11 @@ size_t
 sgtm_mp_size(const sgtm_mp_t *mp, const sgtm_rewrite_t *rules,
     const sgtm_str_t *in)
 {
-    size_t              i, mem, out;
+    size_t              i, n, mem, out, growth;
     const sgtm_pair_t  *pair;
 
     mem = 0;
+    growth = 0;
     out = 0;
 
     for (i = 0; i < rules->nset; i++) {
@@ -122,11 +124,22 @@ sgtm_mp_size(const sgtm_mp_t *mp, const sgtm_rewrite_t *rules,
                + 2 * SGTM_MP_AROUND;
     }
 
+    if (rules->user_data) {
+        /* every string, or every number, may become a hash */
+
+        for (i = 0, n = 1; i < in->len; i++) {
+            n += (in->data[i] == '"' || in->data[i] == ',');
+        }
+
+        mem += SGTM_USER_HASH;
+        growth = n * (SGTM_USER_HASH + SGTM_USER_LONGER);
+    }
+
     /* the sets, the scratch, and the body with them in every event */
 
     out = (1 + (size_t) mp->nevents) * (out + 2 * SGTM_MP_AROUND);
 
-    return mem + in->len + in->len + out + SGTM_MP_FORCED;
+    return mem + in->len + in->len + growth + out + SGTM_MP_FORCED;
 }
 
 

@@ -54,7 +54,8 @@ typedef struct {
     const sgtm_rewrite_t  *rules;
     uint32_t               drop;       /* bits: events */
 
-    unsigned char         *scratch;    /* of as many bytes as the body has */
+    unsigned char         *scratch;    /* of as many bytes as the body has,
+                                          and room for a hash */
     unsigned char         *last;       /* of the output */
 
     unsigned               nsets;

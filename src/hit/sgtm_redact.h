@@ -34,6 +34,8 @@ typedef struct {
     unsigned             npa:1;        /* force npa=1 */
     unsigned             matrix:1;     /* SGTM_NAME_REMOVE does not count */
     unsigned             fresh:1;      /* cid and sid become random values */
+    unsigned             user_data:1;  /* is to be hashed: by sgtm_mp_rewrite(),
+                                          and by who asks for a query's */
     uint64_t             seed;         /* of the hit, for these */
 
     /* of a hit that has been parsed, all that may have to change; or NULL */
