@@ -537,6 +537,38 @@ check_drop(const sgtm_mp_t *mp, const sgtm_str_t *in, uint32_t drop)
 }
 
 
+/* user data is hashed once: what has been is not touched again */
+
+static void
+check_user_data(const sgtm_mp_t *mp, const sgtm_str_t *in)
+{
+    sgtm_mp_t        other;
+    sgtm_str_t       out, again;
+    unsigned char   *mem, *more, *buf;
+    sgtm_rewrite_t   rules;
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+    rules.names = &names;
+    rules.user_data = 1;
+
+    mem = fuzz_alloc(sgtm_mp_size(mp, &rules, in));
+    sgtm_mp_rewrite(&rules, 0, in, mem, &out);
+
+    buf = fuzz_alloc(out.len);
+    fuzz_check(sgtm_mp_parse(&other, &out, buf, 0, NULL, NULL) == SGTM_OK);
+    fuzz_check(other.nevents == mp->nevents);
+
+    more = fuzz_alloc(sgtm_mp_size(&other, &rules, &out));
+    sgtm_mp_rewrite(&rules, 0, &out, more, &again);
+
+    fuzz_check(fuzz_equal(out.data, out.len, again.data, again.len));
+
+    free(more);
+    free(buf);
+    free(mem);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -579,6 +611,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    && mp.client.len > 0 && mp.events[0].name.len > 0);
 
         check_output(&mp, &in);
+        check_user_data(&mp, &in);
         check_drop(&mp, &in, (uint32_t) data[1] >> 3);
     }
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "sgtm_fresh.h"
 #include "sgtm_redact.h"
 
 
@@ -60,9 +61,6 @@ static void sgtm_rewrite_cut(sgtm_rewrite_ctx_t *ctx, const sgtm_arg_t *arg,
     size_t len);
 static int sgtm_rewrite_became(sgtm_rewrite_ctx_t *ctx, unsigned char *p,
     size_t len);
-static void sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx,
-    const sgtm_rule_t *rule, const sgtm_arg_t *arg);
-static unsigned sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x);
 static void sgtm_rewrite_finish(sgtm_rewrite_ctx_t *ctx);
 static int sgtm_rewrite_appends(const sgtm_rewrite_ctx_t *ctx, size_t n);
 static void sgtm_rewrite_copy(sgtm_rewrite_ctx_t *ctx,
@@ -246,7 +244,11 @@ sgtm_rewrite_arg(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
         if ((rule->key == SGTM_KEY_CID || rule->key == SGTM_KEY_SID)
             && ctx->rw->fresh && arg->value.len)
         {
-            sgtm_rewrite_fresh(ctx, rule, arg);
+            sgtm_rewrite_next(ctx);
+            sgtm_rewrite_copy(ctx, arg->key.data, arg->key.len + 1);
+
+            sgtm_fresh(ctx->rw->seed, rule->key, &arg->value, ctx->last);
+            ctx->last += arg->value.len;
             return;
         }
     }
@@ -442,99 +444,6 @@ sgtm_rewrite_became(sgtm_rewrite_ctx_t *ctx, unsigned char *p, size_t len)
     rule = sgtm_args_rule(ctx->rw->names, &arg);
 
     return rule != NULL && sgtm_rewrite_drops(ctx, rule, &arg);
-}
-
-
-/*
- * Every letter and digit of the value, escaped or not, becomes another one of
- * its class.  It depends on the seed and on its place alone, so that nothing
- * of the old value shows, and equal values stay equal within the hit.
- */
-
-static void
-sgtm_rewrite_fresh(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
-    const sgtm_arg_t *arg)
-{
-    uint64_t                    x;
-    unsigned                    c, escaped, leads;
-    unsigned char              *p, *end;
-    static const unsigned char  hex[] = "0123456789abcdef";
-
-    sgtm_rewrite_next(ctx);
-    sgtm_rewrite_copy(ctx, arg->key.data, arg->key.len + 1);
-
-    leads = 1;
-    x = ctx->rw->seed ^ ((uint64_t) rule->key << 56);
-
-    p = arg->value.data;
-    end = p + arg->value.len;
-
-    while (p < end) {
-        c = *p++;
-        escaped = 0;
-
-        if (c == '%' && end - p >= 2 && sgtm_args_byte(p) <= 0xff) {
-            c = sgtm_args_byte(p);
-            escaped = 1;
-        }
-
-        x += 0x9e3779b97f4a7c15;
-
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z')
-            || (c >= 'A' && c <= 'Z'))
-        {
-            c = sgtm_rewrite_random(c, leads, x);
-            leads = 0;
-
-            if (escaped) {
-                *ctx->last++ = '%';
-                *ctx->last++ = hex[c >> 4];
-                *ctx->last++ = hex[c & 0x0f];
-                p += 2;
-
-            } else {
-                *ctx->last++ = (unsigned char) c;
-            }
-
-            continue;
-        }
-
-        leads = 1;
-
-        *ctx->last++ = p[-1];
-
-        if (escaped) {
-            *ctx->last++ = *p++;
-            *ctx->last++ = *p++;
-        }
-    }
-}
-
-
-/* splitmix64 by Sebastiano Vigna, its mixing step */
-
-static unsigned
-sgtm_rewrite_random(unsigned c, unsigned leads, uint64_t x)
-{
-    unsigned  r, lower;
-
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    x = x ^ (x >> 31);
-
-    r = (unsigned) (x >> 32);
-
-    if (c <= '9') {
-        /* no number begins with 0 */
-        return leads ? '1' + r % 9 : '0' + r % 10;
-    }
-
-    lower = c & 0x20;
-    c |= 0x20;
-
-    c = (c <= 'f') ? 'a' + r % 6 : 'g' + r % 20;
-
-    return lower ? c : c & ~0x20u;
 }
 
 
