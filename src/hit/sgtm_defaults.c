@@ -78,6 +78,7 @@ const sgtm_default_t  sgtm_default_params[] = {
     sgtm_denied("gacid", SGTM_ADS),
 
     sgtm_denied("ep.user_data.*", SGTM_USER_DATA),
+    sgtm_denied("epn.user_data.*", SGTM_USER_DATA),
     sgtm_denied("em", SGTM_USER_DATA),
     sgtm_denied("ec_mode", SGTM_USER_DATA),
 

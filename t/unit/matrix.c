@@ -64,6 +64,7 @@ static const test_name_t  params[] = {
     /* ad_user_data */
     { "ep.user_data.email", USER },
     { "ep.user_data.address.street", USER },
+    { "epn.user_data.phone_number", USER },
     { "em", USER },
     { "ec_mode", USER },
 
