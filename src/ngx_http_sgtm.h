@@ -264,7 +264,7 @@ typedef struct {
     ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
     ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
     ngx_array_t               *api_secrets;    /* digests; NULL: none */
-    ngx_str_t                  api_secret;     /* the first, as an argument */
+    ngx_str_t                  api_secret;     /* the first, or empty */
     ngx_uint_t                 consent_mode;
     ngx_array_t               *consent_sources;
     ngx_flag_t                 consent_gpc;

@@ -12,6 +12,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SGTM::Test;
 
+use Digest::SHA ();
 use JSON::PP ();
 
 my $secret = 'aB3dE6gH9-_exampleSecret0';
@@ -822,6 +823,88 @@ subtest 'failure' => sub {
     my $got;
     ($res, $got) = ask("/off/mp/collect?$query&do=503", body_of());
     is $res->{status}, 503, 'it fails';
+};
+
+
+# What is kept on disk has no secret; the courier adds the first one.
+
+subtest 'queue' => sub {
+    my $servers = join '', map { my ($n, $name, $upstream) = @$_; <<"EOC" }
+    server {
+        listen             127.0.0.1:%%PORT$n%%;
+        server_name        $name;
+        sgtm_tag_id        G-ABC1234567;
+        sgtm_endpoint      sgtm.example.com;
+        sgtm_api_secret    $files/secret;
+        sgtm_user_data     hash;
+        sgtm_courier       \@courier backoff=100ms;
+        sgtm_debug         on;
+
+        location /queued/ {
+            sgtm           on;
+            sgtm_delivery  queued;
+            proxy_pass     http://$upstream/;
+            include        sgtm_proxy.conf;
+        }
+
+        location /direct/ {
+            sgtm           on;
+            proxy_pass     http://$upstream/;
+            include        sgtm_proxy.conf;
+        }
+
+        location \@courier {
+            proxy_pass     http://$upstream;
+            include        sgtm_proxy.conf;
+        }
+    }
+EOC
+        [1, 'shop.example', 'tagging'], [2, 'down.example', 'nobody'];
+
+    my $q = SGTM::Test->start(<<"EOC");
+    sgtm_spool  spool sync=always;
+    log_format  all  '\$request|\$args|\$request_body|\$sgtm_disposition';
+    access_log  %%DIR%%/all.log  all;
+
+    upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 4; }
+    upstream nobody  { server 127.0.0.1:$nobody max_fails=0; }
+
+    $servers
+EOC
+
+    my $args = 'measurement_id=G-ABC1234567';
+    my $uri = "mp/collect?api_secret=older%20secret%26%3D%25&$args";
+    my $body = body_of(timestamp_micros => '1795132800123456',
+                       user_data => '{"email":"LEAK"}');
+
+    $tag->clear;
+
+    my $res = $q->post("/queued/$uri", $body);
+    is $res->{status}, 204, 'kept';
+    is header($res, 'Sgtm-Disposition'), 'queued', 'in the queue';
+
+    my ($got) = $tag->wait_requests(1);
+    is $got->{uri}, "/mp/collect?$args&api_secret=$secret",
+       'it arrives with the first secret';
+
+    (my $want = $body) =~ s/"email":"LEAK"/
+        '"sha256_email_address":"' . Digest::SHA::sha256_hex('leak') . '"'/e;
+    is $got->{body}, $want, 'and its body';
+
+    for my $where (qw(queued direct)) {
+        $res = $q->request('POST', "/$where/$uri",
+                           [Host => 'down.example'], $body, nth => 2);
+        is $res->{status}, 204, "$where, nobody there: 204";
+    }
+
+    my $kept = join '', map { SGTM::Run::get($_) } glob $q->dir . "/spool{,/*}";
+
+    like $kept, qr/purchase/, 'it is on disk';
+    like $kept, qr/measurement_id=G-ABC1234567/, 'with its stream';
+    unlike $kept, qr/older%20secret|\Q$secret\E|api_secret|LEAK/,
+           'without a secret, nothing in clear';
+    unlike $q->file('all.log') . $q->error_log,
+           qr/older%20secret|\Q$secret\E|LEAK/, 'nor is it in a log';
 };
 
 

@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_queue.h"
 #include "../hit/sgtm_mp.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
@@ -54,6 +55,10 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     if (ctx->cookieless) {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    if (ctx->conf->target && !(ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)) {
+        ctx->client = ngx_http_sgtm_queue_client(ctx, &mp.client);
     }
 
     if (ngx_http_sgtm_gate_mp_forward(r, ctx, &mp, body) != NGX_OK) {

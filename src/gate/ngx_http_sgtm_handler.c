@@ -292,6 +292,12 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ctx->method = r->method_name;
     ctx->args = r->args;
 
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+        && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
+    {
+        ctx->status = ngx_http_sgtm_fail(ctx);
+    }
+
     /* what the tagging server answers here is an answer, also an error */
 
     if (ctx->preview

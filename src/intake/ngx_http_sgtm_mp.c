@@ -215,16 +215,15 @@ ngx_http_sgtm_secret_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *slcf,
         return NGX_CONF_OK;
     }
 
-    /* the first one is sent: as an argument's value */
+    /* the first one is what the courier sends */
 
-    slcf->api_secret.len = sgtm_args_encode(NULL, &text);
-
-    slcf->api_secret.data = ngx_pnalloc(cf->pool, slcf->api_secret.len);
+    slcf->api_secret.len = text.len;
+    slcf->api_secret.data = ngx_pnalloc(cf->pool, text.len);
     if (slcf->api_secret.data == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    (void) sgtm_args_encode(slcf->api_secret.data, &text);
+    ngx_memcpy(slcf->api_secret.data, p, text.len);
 
     return NGX_CONF_OK;
 }
@@ -300,6 +299,23 @@ ngx_http_sgtm_mp_is_secret(const sgtm_arg_t *arg)
     static u_char  name[] = "api_secret";
 
     return sgtm_args_is(&arg->key, name, sizeof(name) - 1);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_mp_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, r->args.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->args.data = p;
+    ctx->args.len = ngx_http_sgtm_mp_strip_secret(p, &r->args) - p;
+
+    return NGX_OK;
 }
 
 

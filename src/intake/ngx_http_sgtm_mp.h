@@ -26,6 +26,13 @@ ngx_int_t ngx_http_sgtm_mp_secret(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
+ * Sets ctx->args, by which a hit is kept, to the request's without the secret:
+ * it is added again when the hit is delivered.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_mp_args(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/*
  * Copies arguments without any "api_secret", at most args->len bytes; returns
  * the end of what it wrote.
  */
