@@ -183,19 +183,20 @@ nginx: $(TREE)/objs/Makefile
 # Programs on the code that knows no nginx, in the flavours of the module
 
 TOOLS_OUT := build$(if $(filter release,$(BUILD)),,/$(BUILD))
-TOOLS := $(patsubst tools/%.c,$(TOOLS_OUT)/%,$(wildcard tools/*.c))
 STORE_SRCS := $(wildcard src/delivery/sgtm_*.c)
 STORE_LIBS = -lsqlite3
 
+SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS)
+
 TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)
 
-tools: $(TOOLS)
+tools: $(TOOLS_OUT)/sgtm-spool
 	@:
 
-$(TOOLS_OUT)/%: tools/%.c $(STORE_SRCS) $(wildcard src/delivery/sgtm_*.h) \
-    src/hit/sgtm_hit.h
+$(TOOLS_OUT)/sgtm-spool: $(SPOOL_SRCS) tools/sgtm-spool.h \
+    $(wildcard src/delivery/sgtm_*.h) src/hit/sgtm_hit.h
 	@mkdir -p $(@D)
-	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $< $(STORE_SRCS) $(LD_OPT) \
+	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $(SPOOL_SRCS) $(LD_OPT) \
 	    $(STORE_LIBS)
 	@echo "built $@"
 

@@ -18,7 +18,7 @@ build="gcc libc6-dev libcjson-dev libsqlite3-dev libssl-dev make nginx"
 build="$build nginx-dev zlib1g-dev"
 run="$build perl"
 test="$run ca-certificates chromium clang cppcheck curl libclang-rt-14-dev"
-test="$test nghttp2-client openssl"
+test="$test nghttp2-client openssl sqlite3"
 bench="$run valgrind"
 
 case $tier in

@@ -157,30 +157,6 @@ int sgtm_db_open(sgtm_store_t *store);
 
 void sgtm_db_close(sgtm_store_t *store);
 
-/* closes a damaged file and renames it; SGTM_STORE_DAMAGED, or FAILED */
-int sgtm_db_set_aside(sgtm_store_t *store);
-
-/* the log of changes as a file: store->wal_fd, which holds no locks */
-int sgtm_db_open_wal(sgtm_store_t *store);
-
-/*
- * Gives the log of changes blocks of the disk before it needs them, where the
- * file system can do that.
- */
-void sgtm_db_reserve(sgtm_store_t *store);
-
-/* bytes that are left on the disk; those of them that are to stay */
-int sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep);
-
-/*
- * The lock that keeps a file from being replaced: LOCK_SH for a transaction,
- * LOCK_EX to open or replace it, LOCK_UN.
- */
-int sgtm_db_lock(sgtm_store_t *store, int operation);
-
-/* whether another file has the name now */
-int sgtm_db_replaced(sgtm_store_t *store);
-
 
 /* sgtm_db.c */
 
@@ -198,28 +174,6 @@ int sgtm_db_begin(sgtm_store_t *store);
  * back, a damaged file is set aside.  Returns rc, or why the commit failed.
  */
 int sgtm_db_leave(sgtm_store_t *store, int rc);
-
-/* a statement, prepared and reset; NULL: store->rc tells why */
-sqlite3_stmt *sgtm_db_stmt(sgtm_store_t *store, unsigned n);
-
-/*
- * Runs a statement that returns no rows, with these integers bound to its first
- * parameters; other ones are bound before.
- */
-int sgtm_db_run(sgtm_store_t *store, unsigned n, const int64_t *values,
-    int nvalues);
-
-/*
- * The first row of such a statement: its columns as integers, up to ncolumns.
- * found is set to whether there is one.
- */
-int sgtm_db_get(sgtm_store_t *store, unsigned n, const int64_t *values,
-    int nvalues, int64_t *columns, int ncolumns, int *found);
-
-int sgtm_db_bind(sqlite3_stmt *stmt, const int64_t *values, int nvalues);
-
-/* TEXT if it is that, else BLOB; the bytes stay until the statement is reset */
-int sgtm_db_bind_str(sqlite3_stmt *stmt, int n, const sgtm_str_t *str);
 
 /* what an error of SQLite means to the store, and its text */
 int sgtm_db_fail(sgtm_store_t *store, int code, const char *what);
@@ -250,6 +204,58 @@ int64_t sgtm_db_monotonic(void);
 /* sleeps 100 us to 2 ms; 0 once limit ms have passed since the first time */
 int sgtm_db_wait(sgtm_store_t *store, int first);
 
+
+/* sgtm_db_file.c */
+
+/* closes a damaged file and renames it; SGTM_STORE_DAMAGED, or FAILED */
+int sgtm_db_set_aside(sgtm_store_t *store);
+
+/* the log of changes as a file: store->wal_fd, which holds no locks */
+int sgtm_db_open_wal(sgtm_store_t *store);
+
+/*
+ * Gives the log of changes blocks of the disk before it needs them, where the
+ * file system can do that.
+ */
+void sgtm_db_reserve(sgtm_store_t *store);
+
+/* bytes that are left on the disk; those of them that are to stay */
+int sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep);
+
+/*
+ * The lock that keeps a file from being replaced: LOCK_SH for a transaction,
+ * LOCK_EX to open or replace it, LOCK_UN.
+ */
+int sgtm_db_lock(sgtm_store_t *store, int operation);
+
+/* whether another file has the name now */
+int sgtm_db_replaced(sgtm_store_t *store);
+
+
+/* sgtm_db_sql.c */
+
+/* a statement, prepared and reset; NULL: store->rc tells why */
+sqlite3_stmt *sgtm_db_stmt(sgtm_store_t *store, unsigned n);
+
+/*
+ * Runs a statement that returns no rows, with these integers bound to its first
+ * parameters; other ones are bound before.
+ */
+int sgtm_db_run(sgtm_store_t *store, unsigned n, const int64_t *values,
+    int nvalues);
+
+/*
+ * The first row of such a statement: its columns as integers, up to ncolumns.
+ * found is set to whether there is one.
+ */
+int sgtm_db_get(sgtm_store_t *store, unsigned n, const int64_t *values,
+    int nvalues, int64_t *columns, int ncolumns, int *found);
+
+int sgtm_db_bind(sqlite3_stmt *stmt, const int64_t *values, int nvalues);
+
+/* TEXT if it is that, else BLOB; the bytes stay until the statement is reset */
+int sgtm_db_bind_str(sqlite3_stmt *stmt, int n, const sgtm_str_t *str);
+
 /* whether bytes are UTF-8 without a NUL */
 int sgtm_db_is_text(const unsigned char *p, size_t len);
 
@@ -272,12 +278,20 @@ sgtm_record_t *sgtm_record_make(sqlite3_stmt *stmt);
 size_t sgtm_record_size(sqlite3_stmt *stmt);
 
 
+/* sgtm_store.c */
+
 /*
  * Remembers the highest id of those that leave the file, by target, so that
  * none is used twice: *last is 0 at first; an id of 0 is the end.  Within a
  * transaction.
  */
 int sgtm_store_gone(sgtm_store_t *store, int64_t *last, int64_t id);
+
+
+/* sgtm_store_courier.c */
+
+/* whether the lease is this instance's: OK or LOST */
+int sgtm_store_is_courier(sgtm_store_t *store, int64_t instance);
 
 
 /* columns that are looked at before a record is made of a row */

@@ -1,0 +1,622 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * Looks into a spool, also while nginx uses it: what waits, what is dead, and
+ * what to do about the latter.
+ */
+
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <sys/stat.h>
+
+#include "sgtm-spool.h"
+
+
+#define SPOOL_OK      0
+#define SPOOL_FAILED  1
+#define SPOOL_USAGE   2
+
+
+typedef struct spool_command_s  spool_command_t;
+
+typedef struct {
+    const char             *dir;
+    const spool_command_t  *command;
+    sgtm_store_t           *store;
+
+    int64_t                 now;       /* ms since the epoch */
+    int64_t                 id;        /* 0: any */
+    int64_t                 before;    /* ms since the epoch, 0: any */
+    int64_t                 limit;     /* 0: none */
+    int                     dead;
+    int                     all;
+} spool_t;
+
+
+struct spool_command_s {
+    const char             *name;
+    int                   (*handler)(spool_t *spool);
+    int                     chooses;   /* --id, --before or --all is needed */
+};
+
+
+static int spool_args(spool_t *spool, int argc, char *const *argv);
+static int spool_option(spool_t *spool, const char *name, const char *value);
+static int spool_number(const char *text, int64_t *number);
+static int spool_age(const char *text, int64_t *age);
+static int spool_usage(const char *format, const char *value);
+static int spool_failed(spool_t *spool);
+static int spool_each(spool_t *spool,
+    void (*handler)(spool_t *spool, const sgtm_record_t *record, int64_t died),
+    int64_t *n);
+static int spool_found(spool_t *spool, int64_t n);
+static int spool_count(spool_t *spool);
+static int spool_list(spool_t *spool);
+static void spool_list_one(spool_t *spool, const sgtm_record_t *record,
+    int64_t died);
+static int spool_show(spool_t *spool);
+static void spool_show_one(spool_t *spool, const sgtm_record_t *record,
+    int64_t died);
+static int spool_export(spool_t *spool);
+static void spool_export_one(spool_t *spool, const sgtm_record_t *record,
+    int64_t died);
+static int spool_replay(spool_t *spool);
+static int spool_purge(spool_t *spool);
+
+
+static const spool_command_t  spool_commands[] = {
+    { "count",  spool_count,  0 },
+    { "list",   spool_list,   0 },
+    { "show",   spool_show,   0 },
+    { "export", spool_export, 0 },
+    { "replay", spool_replay, 1 },
+    { "purge",  spool_purge,  1 },
+    { NULL, NULL, 0 }
+};
+
+
+static const char  spool_help[] =
+    "usage: sgtm-spool <directory> <command> [<option> ...]\n"
+    "\n"
+    "Looks into the spool of that directory (sgtm_spool), also while nginx\n"
+    "uses it.\n"
+    "\n"
+    "commands:\n"
+    "  count    how many hits wait, how many are dead letters\n"
+    "  list     a line for each: id, target, tenant, age, attempts, size,\n"
+    "           error\n"
+    "  show     one with all there is; --id is needed\n"
+    "  export   all of each, as JSON lines\n"
+    "  replay   makes dead letters wait again\n"
+    "  purge    deletes, for good; the hits that wait unless --dead is given\n"
+    "\n"
+    "options:\n"
+    "  --dead          dead letters, not the hits that wait\n"
+    "  --id <id>       this one\n"
+    "  --before <age>  only what is older: seconds, or 90s, 15m, 3h, 2d, 1w;\n"
+    "                  of a dead letter it is the time since it died\n"
+    "  --all           all of them; replay and purge want to be told one of\n"
+    "                  these three\n"
+    "  --limit <n>     list and export: the first n\n"
+    "  --help          this text\n"
+    "\n"
+    "The exit code is 0, 1 if something failed or there is no such id, or 2\n"
+    "for a command line that is wrong.\n";
+
+
+int
+main(int argc, char **argv)
+{
+    int                rc;
+    char               path[4096];
+    spool_t            spool;
+    struct stat        sb;
+    struct timespec    now;
+    sgtm_store_conf_t  conf;
+
+    memset(&spool, 0, sizeof(spool_t));
+
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    spool.now = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+
+    rc = spool_args(&spool, argc, argv);
+
+    if (rc != SPOOL_OK || spool.command == NULL) {
+        return rc;
+    }
+
+    /* the store would begin one */
+
+    if (snprintf(path, sizeof(path), "%s/%s", spool.dir, SGTM_STORE_FILE)
+        >= (int) sizeof(path))
+    {
+        errno = ENAMETOOLONG;
+        path[0] = '\0';
+
+    } else if (stat(path, &sb) == 0) {
+        errno = 0;
+    }
+
+    if (errno) {
+        fprintf(stderr, "sgtm-spool: no spool in \"%s\": %s\n", spool.dir,
+                strerror(errno));
+        return SPOOL_FAILED;
+    }
+
+    conf.sync = SGTM_STORE_SYNC_ALWAYS;
+    conf.max_size = 0;
+
+    spool.store = sgtm_store_create(spool.dir, &conf);
+
+    if (spool.store == NULL) {
+        fprintf(stderr, "sgtm-spool: no memory\n");
+        return SPOOL_FAILED;
+    }
+
+    rc = spool.command->handler(&spool);
+
+    sgtm_store_destroy(spool.store);
+
+    if (fflush(stdout) == EOF || ferror(stdout)) {
+        fprintf(stderr, "sgtm-spool: cannot write: %s\n", strerror(errno));
+        return SPOOL_FAILED;
+    }
+
+    return rc;
+}
+
+
+/* the command line; without a command in spool it is done */
+
+static int
+spool_args(spool_t *spool, int argc, char *const *argv)
+{
+    int          i, rc;
+    const char  *name;
+
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(spool_help, stdout);
+            return SPOOL_OK;
+        }
+    }
+
+    if (argc < 3) {
+        fputs(spool_help, stderr);
+        return SPOOL_USAGE;
+    }
+
+    spool->dir = argv[1];
+    name = argv[2];
+
+    for (i = 0; spool_commands[i].name != NULL; i++) {
+        if (strcmp(spool_commands[i].name, name) == 0) {
+            spool->command = &spool_commands[i];
+        }
+    }
+
+    if (spool->command == NULL) {
+        return spool_usage("unknown command \"%s\"", name);
+    }
+
+    for (i = 3; i < argc; i++) {
+
+        if (strcmp(argv[i], "--dead") == 0) {
+            spool->dead = 1;
+            continue;
+        }
+
+        if (strcmp(argv[i], "--all") == 0) {
+            spool->all = 1;
+            continue;
+        }
+
+        rc = spool_option(spool, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+
+        if (rc != SPOOL_OK) {
+            return rc;
+        }
+
+        i++;
+    }
+
+    if (spool->command->chooses
+        && (spool->id != 0) + (spool->before != 0) + spool->all != 1)
+    {
+        return spool_usage("\"%s\" wants one of --id, --before and --all",
+                           name);
+    }
+
+    if (spool->command->handler == spool_show && spool->id == 0) {
+        return spool_usage("\"%s\" wants --id", name);
+    }
+
+    return SPOOL_OK;
+}
+
+
+static int
+spool_option(spool_t *spool, const char *name, const char *value)
+{
+    int64_t  age;
+
+    if (strcmp(name, "--id") != 0 && strcmp(name, "--before") != 0
+        && strcmp(name, "--limit") != 0)
+    {
+        return spool_usage("unknown option \"%s\"", name);
+    }
+
+    if (value == NULL) {
+        return spool_usage("%s wants a value", name);
+    }
+
+    if (strcmp(name, "--id") == 0) {
+
+        if (!spool_number(value, &spool->id) || spool->id == 0) {
+            return spool_usage("\"%s\" is no id", value);
+        }
+
+        return SPOOL_OK;
+    }
+
+    if (strcmp(name, "--limit") == 0) {
+
+        if (!spool_number(value, &spool->limit) || spool->limit == 0) {
+            return spool_usage("\"%s\" is no limit", value);
+        }
+
+        return SPOOL_OK;
+    }
+
+    if (!spool_age(value, &age) || age * 1000 >= spool->now) {
+        return spool_usage("\"%s\" is no age", value);
+    }
+
+    spool->before = spool->now - age * 1000;
+
+    return SPOOL_OK;
+}
+
+
+static int
+spool_number(const char *text, int64_t *number)
+{
+    char  *end;
+
+    if (text[0] < '0' || text[0] > '9') {
+        return 0;
+    }
+
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+
+    return errno == 0 && *end == '\0';
+}
+
+
+/* in seconds */
+
+static int
+spool_age(const char *text, int64_t *age)
+{
+    size_t                i, len;
+    char                  digits[16];
+
+    static const char     units[] = "smhdw";
+    static const int64_t  seconds[] = { 1, 60, 3600, 86400, 604800 };
+
+    len = strlen(text);
+
+    if (len == 0 || len >= sizeof(digits)) {
+        return 0;
+    }
+
+    memcpy(digits, text, len + 1);
+
+    for (i = 0; units[i]; i++) {
+        if (digits[len - 1] == units[i]) {
+            digits[len - 1] = '\0';
+            break;
+        }
+    }
+
+    if (!spool_number(digits, age) || *age > INT64_MAX / 604800000) {
+        return 0;
+    }
+
+    *age *= units[i] ? seconds[i] : 1;
+
+    return 1;
+}
+
+
+static int
+spool_usage(const char *format, const char *value)
+{
+    fputs("sgtm-spool: ", stderr);
+    fprintf(stderr, format, value);
+    fputs(" (see sgtm-spool --help)\n", stderr);
+
+    return SPOOL_USAGE;
+}
+
+
+static int
+spool_failed(spool_t *spool)
+{
+    fflush(stdout);
+    fprintf(stderr, "sgtm-spool: %s\n", sgtm_store_error(spool->store));
+
+    return SPOOL_FAILED;
+}
+
+
+/* calls the handler for what the options choose; n is how often */
+
+static int
+spool_each(spool_t *spool,
+    void (*handler)(spool_t *spool, const sgtm_record_t *record, int64_t died),
+    int64_t *n)
+{
+    int             rc;
+    int64_t         id, died;
+    sgtm_record_t  *record;
+
+    *n = 0;
+    died = 0;
+    id = spool->id ? spool->id - 1 : 0;
+
+    while (spool->limit == 0 || *n < spool->limit) {
+
+        rc = sgtm_store_next(spool->store,
+                             spool->dead ? SGTM_STORE_DEAD
+                                         : SGTM_STORE_WAITING,
+                             id, &record, &died);
+
+        if (rc != SGTM_STORE_OK) {
+            return spool_failed(spool);
+        }
+
+        if (record == NULL) {
+            return SPOOL_OK;
+        }
+
+        if (spool->id && record->id != spool->id) {
+            free(record);
+            return SPOOL_OK;
+        }
+
+        if (spool->before == 0
+            || (spool->dead ? died : record->time) <= spool->before)
+        {
+            handler(spool, record, died);
+            (*n)++;
+        }
+
+        id = record->id;
+        free(record);
+
+        if (spool->id || ferror(stdout)) {
+            break;
+        }
+    }
+
+    return SPOOL_OK;
+}
+
+
+/* one that was asked for and is not there */
+
+static int
+spool_found(spool_t *spool, int64_t n)
+{
+    if (spool->id != 0 && n == 0) {
+        fprintf(stderr, "sgtm-spool: no %s %" PRId64 "\n",
+                spool->dead ? "dead letter" : "hit", spool->id);
+        return SPOOL_FAILED;
+    }
+
+    return SPOOL_OK;
+}
+
+
+static int
+spool_count(spool_t *spool)
+{
+    char                 age[32];
+    sgtm_store_counts_t  counts;
+
+    if (sgtm_store_count(spool->store, &counts) != SGTM_STORE_OK) {
+        return spool_failed(spool);
+    }
+
+    printf("waiting: %" PRId64 " hits, %" PRId64 " events", counts.hits,
+           counts.events);
+
+    if (counts.hits) {
+        spool_print_age(spool->now - counts.oldest, age, sizeof(age));
+        printf(", the oldest of %s ago", age);
+    }
+
+    printf("\ndead: %" PRId64 " hits", counts.dead);
+
+    if (counts.dead) {
+        spool_print_age(spool->now - counts.dead_oldest, age, sizeof(age));
+        printf(", the first of %s ago", age);
+    }
+
+    printf("\nsize: %" PRId64 " bytes\n", counts.size);
+
+    return SPOOL_OK;
+}
+
+
+static int
+spool_list(spool_t *spool)
+{
+    int      rc;
+    int64_t  n;
+
+    printf("%-20s %-24s %-20s %7s %8s %7s  %s\n", "id", "target", "tenant",
+           "age", "attempts", "size", "error");
+
+    rc = spool_each(spool, spool_list_one, &n);
+
+    return rc == SPOOL_OK ? spool_found(spool, n) : rc;
+}
+
+
+static void
+spool_list_one(spool_t *spool, const sgtm_record_t *record, int64_t died)
+{
+    char    age[32];
+    size_t  size;
+
+    size = record->method.len + record->uri.len + record->args.len
+           + record->headers.len + record->body.len;
+
+    spool_print_age(spool->now - (spool->dead ? died : record->time), age,
+                    sizeof(age));
+
+    printf("%-20" PRId64 " ", record->id);
+    spool_print_safe(&record->target, 24);
+    putchar(' ');
+    spool_print_safe(&record->tenant, 20);
+    printf(" %7s %8u %7zu  ", age, record->attempts, size);
+    spool_print_safe(&record->error, 0);
+    putchar('\n');
+}
+
+
+static int
+spool_show(spool_t *spool)
+{
+    int      rc;
+    int64_t  n;
+
+    rc = spool_each(spool, spool_show_one, &n);
+
+    return rc == SPOOL_OK ? spool_found(spool, n) : rc;
+}
+
+
+static void
+spool_show_one(spool_t *spool, const sgtm_record_t *record, int64_t died)
+{
+    printf("id:        %" PRId64 "\n", record->id);
+    spool_print_str("target", &record->target);
+    spool_print_str("tenant", &record->tenant);
+    spool_print_time("time", record->time);
+
+    if (spool->dead) {
+        spool_print_time("died", died);
+
+    } else if (record->due == 0) {
+        printf("due:       fresh\n");
+
+    } else {
+        spool_print_time(record->due < 0 ? "taken" : "due",
+                         record->due < 0 ? -record->due : record->due);
+    }
+
+    printf("attempts:  %u\nevents:    %u\n", record->attempts,
+           record->events);
+    spool_print_str("error", &record->error);
+    spool_print_str("method", &record->method);
+    spool_print_str("uri", &record->uri);
+    spool_print_str("args", &record->args);
+
+    printf("headers:\n");
+    spool_print_lines(&record->headers);
+
+    printf("body (%zu bytes):\n", record->body.len);
+    spool_print_lines(&record->body);
+}
+
+
+static int
+spool_export(spool_t *spool)
+{
+    int      rc;
+    int64_t  n;
+
+    rc = spool_each(spool, spool_export_one, &n);
+
+    return rc == SPOOL_OK ? spool_found(spool, n) : rc;
+}
+
+
+static void
+spool_export_one(spool_t *spool, const sgtm_record_t *record, int64_t died)
+{
+    printf("{\"id\":%" PRId64 ",\"time\":%" PRId64, record->id, record->time);
+
+    if (spool->dead) {
+        printf(",\"died\":%" PRId64, died);
+
+    } else {
+        printf(",\"due\":%" PRId64, record->due);
+    }
+
+    printf(",\"attempts\":%u,\"events\":%u", record->attempts,
+           record->events);
+
+    spool_json_str("target", &record->target);
+    spool_json_str("tenant", &record->tenant);
+    spool_json_str("error", &record->error);
+    spool_json_str("method", &record->method);
+    spool_json_str("uri", &record->uri);
+    spool_json_str("args", &record->args);
+    spool_json_str("headers", &record->headers);
+    spool_json_str("body", &record->body);
+
+    printf("}\n");
+}
+
+
+static int
+spool_replay(spool_t *spool)
+{
+    int64_t  n;
+
+    if (sgtm_store_replay(spool->store, spool->id, spool->before, &n)
+        != SGTM_STORE_OK)
+    {
+        return spool_failed(spool);
+    }
+
+    printf("%" PRId64 " replayed\n", n);
+
+    spool->dead = 1;
+
+    return spool_found(spool, n);
+}
+
+
+static int
+spool_purge(spool_t *spool)
+{
+    int64_t  n;
+
+    if (sgtm_store_purge(spool->store,
+                         spool->dead ? SGTM_STORE_DEAD : SGTM_STORE_WAITING,
+                         spool->id, spool->before, &n)
+        != SGTM_STORE_OK)
+    {
+        return spool_failed(spool);
+    }
+
+    printf("%" PRId64 " purged\n", n);
+
+    return spool_found(spool, n);
+}
