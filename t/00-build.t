@@ -152,16 +152,22 @@ for ([ 'BUILD=fast',        qr/"fast", but may be release, debug or sani/ ],
     like $text, $re, 'and says why';
 }
 
-open my $cc, '>', "$out/cc" or die "$out/cc: $!";
-print $cc "#!/bin/sh\ncase \" \$* \" in *' -lz '*) exit 1; esac\n",
-          "exec cc \"\$@\"\n";
-close $cc;
-chmod 0755, "$out/cc";
+for ([ 'zlib', '-lz', 'zlib', 'zlib1g-dev' ],
+     [ 'sqlite', '-lsqlite3', 'SQLite', 'libsqlite3-dev' ])
+{
+    my ($name, $option, $library, $package) = @$_;
 
-($status, $text) = make("CC=$out/cc", "OUT=$out/zlib", 'module');
-isnt $status, 0, 'without zlib make fails';
-like $text, qr/requires the zlib library\.\n.*zlib1g-dev/,
-     'and names the package';
+    open my $cc, '>', "$out/cc" or die "$out/cc: $!";
+    print $cc "#!/bin/sh\ncase \" \$* \" in *' $option '*) exit 1; esac\n",
+              "exec cc \"\$@\"\n";
+    close $cc;
+    chmod 0755, "$out/cc";
+
+    ($status, $text) = make("CC=$out/cc", "OUT=$out/$name", 'module');
+    isnt $status, 0, "without $library make fails";
+    like $text, qr/requires the $library library.*\.\n.*\Q$package\E/,
+         'and names the package';
+}
 
 my $header = "$tree/src/core/nginx.h";
 is +(run('sed', '-i', 's/^#define nginx_version .*/#define nginx_version '
