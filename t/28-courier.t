@@ -628,6 +628,21 @@ subtest 'large answers' => sub {
 };
 
 
+subtest 'few connections' => sub {
+    my $t = SGTM::Test->start(conf(), connections => 40);
+
+    $tag->mode('slow');
+    $tag->clear;
+
+    my @ids = map { hit($t) } 1 .. 80;
+
+    all_arrive('all arrive', 10, @ids);
+    $tag->mode('');
+    empty($t, 'and are delivered');
+    unlike $t->error_log, qr/not enough/, 'and clients have some left';
+};
+
+
 subtest 'TLS to the tagging server' => sub {
     my $front = SGTM::Test->start(<<"EOC", names => 'sgtm.example.com');
     server {

@@ -309,6 +309,7 @@ ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
     }
 
     e->count = (e->now >= courier->count);
+    e->kept = courier->stat->kept;
 
     size = ngx_http_sgtm_lane_sum.size;
     last = ngx_queue_last(&courier->active);
@@ -556,7 +557,14 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
 
     lane->look = (t->take.list != NULL);
     lane->after = t->take.after;
-    lane->again = t->take.again;
+
+    /* one that came back meanwhile may be due before all in the file */
+
+    if (lane->again <= t->take.now
+        || (t->take.again && t->take.again < lane->again))
+    {
+        lane->again = t->take.again;
+    }
 
     for (record = t->take.list; record; record = next) {
         next = record->next;

@@ -273,9 +273,10 @@ ngx_http_sgtm_courier_same(ngx_conf_t *cf, ngx_http_sgtm_target_t *target,
     }
 
     if (target->api_secret.len != conf->api_secret.len
-        || ngx_memcmp(target->api_secret.data, conf->api_secret.data,
-                      conf->api_secret.len)
-           != 0)
+        || (conf->api_secret.len
+            && ngx_memcmp(target->api_secret.data, conf->api_secret.data,
+                          conf->api_secret.len)
+               != 0))
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"sgtm_courier %V\" is used with two secrets of "

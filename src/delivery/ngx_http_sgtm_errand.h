@@ -41,6 +41,7 @@ typedef struct {
     size_t                     size;       /* there is room for so many */
     size_t                     ntargets;
 
+    ngx_atomic_uint_t          kept;       /* before it counts */
     sgtm_store_counts_t        counts;
     int64_t                    counted;    /* microseconds that it took */
 

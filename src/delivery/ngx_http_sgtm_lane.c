@@ -41,6 +41,7 @@ static void ngx_http_sgtm_hit_end(ngx_http_sgtm_hit_t *hit, ngx_uint_t kind,
 static void ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit);
 static void ngx_http_sgtm_lane_opened(ngx_http_sgtm_lane_t *lane);
 static void ngx_http_sgtm_lane_release(ngx_http_sgtm_hit_t *hit, int64_t due);
+static void ngx_http_sgtm_lane_ended(ngx_http_sgtm_hit_t *hit);
 
 
 ngx_http_sgtm_lane_sum_t  ngx_http_sgtm_lane_sum;
@@ -447,9 +448,7 @@ ngx_http_sgtm_hit_end(ngx_http_sgtm_hit_t *hit, ngx_uint_t kind, int64_t due)
 
     ngx_http_sgtm_lane_leave(hit);
 
-    hit->ended = 1;
-    hit->lane->ended++;
-    ngx_http_sgtm_courier_outcome(hit);
+    ngx_http_sgtm_lane_ended(hit);
 }
 
 
@@ -535,8 +534,36 @@ ngx_http_sgtm_lane_release(ngx_http_sgtm_hit_t *hit, int64_t due)
     hit->outcome.kind = SGTM_OUTCOME_RELEASE;
     hit->outcome.due = due;
 
+    ngx_http_sgtm_lane_ended(hit);
+}
+
+
+static void
+ngx_http_sgtm_lane_ended(ngx_http_sgtm_hit_t *hit)
+{
+    int64_t                due;
+    ngx_http_sgtm_lane_t  *lane;
+
+    lane = hit->lane;
+
+    if (hit->outcome.kind == SGTM_OUTCOME_RETRY
+        || hit->outcome.kind == SGTM_OUTCOME_RELEASE)
+    {
+        /* the file has been asked before, perhaps, and knew nothing of it */
+
+        due = hit->outcome.due;
+
+        if (due == 0) {
+            lane->look = 1;
+
+        } else if (lane->again == 0 || due < lane->again) {
+            lane->again = due;
+        }
+    }
+
     hit->ended = 1;
-    hit->lane->ended++;
+    lane->ended++;
+
     ngx_http_sgtm_courier_outcome(hit);
 }
 

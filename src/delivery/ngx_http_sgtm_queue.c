@@ -163,7 +163,7 @@ ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst, ngx_str_t *src)
     dst->data = p;
     dst->len = src->len;
 
-    return ngx_cpymem(p, src->data, src->len);
+    return src->len ? ngx_cpymem(p, src->data, src->len) : p;
 }
 
 

@@ -189,6 +189,12 @@ ngx_http_sgtm_status_value(ngx_http_sgtm_zone_t *zone,
 
     value = *(ngx_atomic_t *) ((u_char *) &zone->spool + f->offset);
 
+    /* one worker may have taken off what another has not yet put on */
+
+    if ((ngx_atomic_int_t) value < 0) {
+        return 0;
+    }
+
     if (!f->age || value == 0) {
         return value;
     }
