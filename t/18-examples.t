@@ -1,7 +1,8 @@
 # Every file of conf-examples is a whole configuration that works as it stands:
 # only addresses, certificates and paths of the operator's are replaced here.
 # Each takes a hit over TLS and delivers it over TLS to a tagging server whose
-# certificate is verified, at the path that the example's upstream wants.
+# certificate is verified, at the path that the example's upstream wants; one
+# with a queue does so also when the tagging server was away.
 #
 # Guards against examples that rot: a directive that was renamed, a proxy_set_
 # header that hides the include's, a path that reaches the tagging server
@@ -21,7 +22,7 @@ my $denied = "v=2&tid=$tid&gcs=G100&gcd=13p3p3p3p5l1&cid=1.2&en=page_view"
 my %example = (
     'customer.conf' => {
         endpoint => 'sgtm.example.com', path => '/g/collect',
-        denied => 204, script => qr/GTM-ABC1234/,
+        denied => 204, script => qr/GTM-ABC1234/, queue => 1,
     },
     'strict-csp.conf' => {
         endpoint => 'sgtm.example.com', path => '/g/collect',
@@ -109,7 +110,29 @@ sub try {
 
     like $get->('/metrics/t.js')->{body}, $want->{script}, 'the script';
 
+    queue($get, $want) if $want->{queue};
+
     $t->stop;
+}
+
+
+sub queue {
+    my ($get, $want) = @_;
+
+    $tag->stop;
+
+    is $get->("/metrics/g/collect?$granted")->{status}, 204,
+       'a hit is kept while the tagging server is away';
+
+    $tag->restart;
+    $tag->clear;
+
+    my ($hit) = $tag->wait_requests(1, 10);
+
+    like $hit->{uri}, qr{^\Q$want->{path}?$granted\E&epn\.event_timestamp=\d+$},
+         'and arrives later';
+    is $hit->{h}{'x-sni'}, $want->{endpoint}, 'at the endpoint';
+    is $hit->{h}{'x-host'}, $want->{endpoint}, 'and Host';
 }
 
 
@@ -160,6 +183,7 @@ EOT
         s{/etc/ssl/private/shop\.example\.key}{%%KEY%%} or die "$file: key";
         s{/var/www/shop}{%%DIR%%/html} or die "$file: root";
         s{/var/log/nginx/}{%%DIR%%/}g;
+        s{/var/spool/}{%%DIR%%/}g;
         s{127\.0\.0\.1:8081}{127.0.0.1:%%PORT2%%}g;
 
         # the tagging server's address; a name in a variable is looked for

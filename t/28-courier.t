@@ -298,6 +298,20 @@ subtest 'without a log of its own' => sub {
 };
 
 
+subtest 'a location that rewrites' => sub {
+    my $t = SGTM::Test->start(conf(
+        location => 'set $base /base; rewrite ^ $base$uri break;'));
+
+    $tag->clear;
+    hit($t, '&cid=1.2&a=%2Fb');
+
+    my ($got) = $tag->wait_requests(1);
+
+    like $got->{uri}, qr{^/base/g/collect\?v=2&.*&a=%2Fb&}, 'another path';
+    empty($t, 'delivered');
+};
+
+
 subtest 'JSON, and what is not a parameter' => sub {
     my $t = SGTM::Test->start(conf());
 
