@@ -57,6 +57,10 @@ ngx_http_sgtm_ledger_settled(ngx_http_sgtm_courier_ctx_t *courier)
 
         ngx_http_sgtm_hit_free(hit);
     }
+
+    if (stat->waiting == 0) {
+        stat->oldest = 0;
+    }
 }
 
 
@@ -88,6 +92,14 @@ ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_lane_t  *lane;
 
     courier->orphans = 0;
+
+    if (e->ntargets == 0) {
+
+        /* sooner than it is counted */
+
+        courier->stat->waiting = 0;
+        courier->stat->oldest = 0;
+    }
 
     for (i = 0; i < e->ntargets; i++) {
 
