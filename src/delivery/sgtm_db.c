@@ -199,6 +199,10 @@ sgtm_db_tidy(sgtm_store_t *store, int64_t after)
         return;
     }
 
+    /* most of the work without the lock that writers want */
+
+    (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+
     if (sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE)) {
         store->deleted = 0;
         store->tidied = now;
