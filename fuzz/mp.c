@@ -309,6 +309,22 @@ add_sets(cJSON *o, int level)
 }
 
 
+static int
+has_sets(int level)
+{
+    int     found;
+    cJSON  *o;
+
+    o = cJSON_CreateObject();
+    fuzz_check(o != NULL);
+    add_sets(o, level);
+    found = (o->child != NULL);
+    cJSON_Delete(o);
+
+    return found;
+}
+
+
 /* an object of what is set, where there was none */
 
 static void
@@ -363,7 +379,14 @@ object(cJSON *o, int level, const char *path, const sgtm_str_t *text)
         gone = (!keep && denied(level, name, item))
                || is_set(level, item->string);
 
-        if (!gone && fresh && level != PROPS && level != PROP
+        if (!gone && cJSON_IsNull(item)
+            && below(level, item->string) != OTHER
+            && has_sets(below(level, item->string)))
+        {
+            seen[below(level, item->string)] = 0;
+            gone = 1;
+
+        } else if (!gone && fresh && level != PROPS && level != PROP
             && level != CONSENT && is_id(item->string, &kind)
             && (cJSON_IsString(item) || cJSON_IsNumber(item)))
         {

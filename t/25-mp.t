@@ -638,8 +638,6 @@ my @refused = (
      'params: of another type than it has to be'],
     [body_of(user_properties => '[]'), 'bad_member',
      'user_properties: of another type than it has to be'],
-    [body_of(user_id => '7'), 'bad_member',
-     'user_id: of another type than it has to be'],
     [body_of(consent => '"DENIED"'), 'bad_member',
      'consent: of another type than it has to be'],
     [body_of(timestamp_micros => '"LEAK"'), 'bad_member',
@@ -653,6 +651,25 @@ my @refused = (
     [body_of(params => join ',', map { "\"p$_\":1" } 1 .. 101),
      'too_many_params', 'events.params: too many'],
 );
+
+subtest 'null' => sub {
+    my $body = '{"client_id":"1.2","user_id":null,"consent":null,'
+               . '"user_properties":null,"events":[{"name":"a",'
+               . '"params":null}]}';
+
+    is through('off', $body), $body, 'is as good as absent';
+
+    denied('default', $body, '{"client_id":"<ID>","user_properties":null,'
+           . '"events":[{"name":"a","params":null}],'
+           . '"non_personalized_ads":true,"consent":{"ad_personalization":'
+           . '"DENIED","ad_user_data":"DENIED"}}',
+           'and gives way to what is said');
+
+    my $is = $json->decode(through('set', $body));
+    is $is->{events}[0]{params}{site}, 'a "b" ', 'to params';
+    is $is->{user_properties}{tier}{value}, 'gold', 'and to properties';
+};
+
 
 subtest 'bad input' => sub {
     my (%count, %before);
@@ -783,6 +800,7 @@ subtest 'validation' => sub {
             body_of(user_properties => '{"user_id":{"value":"LEAK"}}'),
         'VALUE_INVALID user_properties.a' =>
             body_of(user_properties => '{"a":"LEAK"}'),
+        'VALUE_INVALID user_id' => body_of(user_id => '7'),
         'VALUE_INVALID clientid' => body_of(clientid => '"LEAK"'),
         'NAME_DUPLICATED user_id' =>
             '{"client_id":"1.2","user_id":"LEAK","user_id":"LEAK","events":'

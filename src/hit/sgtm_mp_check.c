@@ -32,20 +32,20 @@ static void sgtm_mp_user_prop_name(sgtm_mp_check_t *c, const char *name);
 
 
 static const sgtm_mp_member_t  sgtm_mp_root[] = {
-    { sgtm_string("client_id"), sgtm_mp_client, 1 },
-    { sgtm_string("app_instance_id"), sgtm_mp_client, 1 },
-    { sgtm_string("user_id"), sgtm_mp_user_id, 0 },
-    { sgtm_string("timestamp_micros"), sgtm_mp_check_timestamp, 0 },
-    { sgtm_string("user_properties"), sgtm_mp_user_props, 0 },
-    { sgtm_string("user_data"), sgtm_mp_check_object, 0 },
-    { sgtm_string("consent"), sgtm_mp_consent, 0 },
-    { sgtm_string("non_personalized_ads"), sgtm_mp_no_ads, 0 },
-    { sgtm_string("user_location"), sgtm_mp_check_object, 0 },
-    { sgtm_string("ip_override"), NULL, 0 },
-    { sgtm_string("device"), sgtm_mp_check_object, 0 },
-    { sgtm_string("user_agent"), NULL, 0 },
-    { sgtm_string("validation_behavior"), NULL, 0 },
-    { sgtm_string("events"), sgtm_mp_check_events, 1 }
+    { sgtm_string("client_id"), sgtm_mp_client, 1, 1 },
+    { sgtm_string("app_instance_id"), sgtm_mp_client, 1, 1 },
+    { sgtm_string("user_id"), sgtm_mp_user_id, 0, 0 },
+    { sgtm_string("timestamp_micros"), sgtm_mp_check_timestamp, 0, 0 },
+    { sgtm_string("user_properties"), sgtm_mp_user_props, 0, 0 },
+    { sgtm_string("user_data"), sgtm_mp_check_object, 0, 0 },
+    { sgtm_string("consent"), sgtm_mp_consent, 0, 0 },
+    { sgtm_string("non_personalized_ads"), sgtm_mp_no_ads, 0, 0 },
+    { sgtm_string("user_location"), sgtm_mp_check_object, 0, 0 },
+    { sgtm_string("ip_override"), NULL, 0, 0 },
+    { sgtm_string("device"), sgtm_mp_check_object, 0, 0 },
+    { sgtm_string("user_agent"), NULL, 0, 0 },
+    { sgtm_string("validation_behavior"), NULL, 0, 0 },
+    { sgtm_string("events"), sgtm_mp_check_events, 1, 1 }
 };
 
 
@@ -147,7 +147,11 @@ sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
 
         seen |= (uint32_t) 1 << i;
 
-        if (members[i].check != NULL) {
+        /* null is as good as absent, where that is allowed */
+
+        if (members[i].check != NULL
+            && (members[i].needed || !cJSON_IsNull(item)))
+        {
             members[i].check(c, item);
         }
 

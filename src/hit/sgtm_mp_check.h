@@ -82,6 +82,7 @@ typedef struct {
     sgtm_str_t          name;
     sgtm_mp_member_pt   check;         /* NULL: anything will do */
     unsigned            once:1;        /* a second one refuses the hit */
+    unsigned            needed:1;
 } sgtm_mp_member_t;
 
 

@@ -32,9 +32,9 @@ static int sgtm_mp_repeated(const cJSON *item);
 
 
 static const sgtm_mp_member_t  sgtm_mp_event_members[] = {
-    { sgtm_string("name"), sgtm_mp_event_name, 1 },
-    { sgtm_string("params"), sgtm_mp_params, 1 },
-    { sgtm_string("timestamp_micros"), sgtm_mp_check_timestamp, 0 }
+    { sgtm_string("name"), sgtm_mp_event_name, 1, 1 },
+    { sgtm_string("params"), sgtm_mp_params, 1, 0 },
+    { sgtm_string("timestamp_micros"), sgtm_mp_check_timestamp, 0, 0 }
 };
 
 

@@ -49,6 +49,7 @@ static void sgtm_mp_new_id(sgtm_mp_rewrite_t *rw, unsigned key,
 static size_t sgtm_mp_string(sgtm_mp_rewrite_t *rw, const sgtm_str_t *string);
 static void sgtm_mp_appends(sgtm_mp_container_t *c);
 static void sgtm_mp_append_level(sgtm_mp_container_t *c, unsigned level);
+static int sgtm_mp_has_sets(sgtm_mp_rewrite_t *rw, unsigned level);
 static void sgtm_mp_put(sgtm_mp_rewrite_t *rw, const unsigned char *data,
     size_t len);
 
@@ -213,6 +214,14 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
     below.path = (below.level == SGTM_MP_OTHER) ? len : 0;
 
     if (!sgtm_mp_stays(c, &key) && sgtm_mp_drops(c, &rule, item)) {
+        return 0;
+    }
+
+    if (item->type == SGTM_JSON_NULL && below.level != SGTM_MP_OTHER
+        && sgtm_mp_has_sets(rw, below.level))
+    {
+        /* an object takes its place */
+        c->seen &= ~((uint32_t) 1 << below.level);
         return 0;
     }
 
@@ -605,20 +614,13 @@ sgtm_mp_appends(sgtm_mp_container_t *c)
 static void
 sgtm_mp_append_level(sgtm_mp_container_t *c, unsigned level)
 {
-    unsigned             i;
     static sgtm_str_t    empty = sgtm_string("{}");
     sgtm_mp_rewrite_t   *rw;
     sgtm_mp_container_t  below;
 
     rw = c->rw;
 
-    for (i = 0; i < rw->nsets; i++) {
-        if (rw->sets[i].level == sgtm_mp_levels[level].level) {
-            break;
-        }
-    }
-
-    if (i == rw->nsets) {
+    if (!sgtm_mp_has_sets(rw, sgtm_mp_levels[level].level)) {
         return;
     }
 
@@ -635,6 +637,21 @@ sgtm_mp_append_level(sgtm_mp_container_t *c, unsigned level)
     below.level = sgtm_mp_levels[level].level;
 
     sgtm_mp_object(&below, &empty);
+}
+
+
+static int
+sgtm_mp_has_sets(sgtm_mp_rewrite_t *rw, unsigned level)
+{
+    unsigned  i;
+
+    for (i = 0; i < rw->nsets; i++) {
+        if (rw->sets[i].level == level) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
