@@ -4,6 +4,8 @@
  *
  * Hits of any bytes: a query, then, behind the first "\n", a body.  What is let
  * through has the right version and an id of ours wherever it has one at all.
+ * Its events are listed in order, and without the lines of some of them the
+ * body has the others.
  */
 
 
@@ -20,9 +22,27 @@ static sgtm_str_t  id_list[] = {
 static const sgtm_ids_t  ids = { id_list, 2 };
 
 
+static sgtm_event_t  events[SGTM_MAX_EVENTS];
+
 static unsigned  union_deny;
 static unsigned  union_nested;
 static unsigned  total;
+
+
+static void
+add_id(const char *text, unsigned flags)
+{
+    sgtm_str_t    name;
+    sgtm_rule_t  *rule;
+
+    name.len = strlen(text);
+    name.data = (unsigned char *) text;
+
+    rule = sgtm_names_add(&names, &name);
+    fuzz_check(rule != NULL);
+
+    rule->flags |= (uint8_t) flags;
+}
 
 
 static int
@@ -92,6 +112,71 @@ inside(const sgtm_str_t *str, const sgtm_str_t *query, const sgtm_str_t *body)
 }
 
 
+static void
+check_list(const sgtm_ga4_t *hit, const sgtm_str_t *query,
+    const sgtm_str_t *body, unsigned which)
+{
+    unsigned             i, j, n;
+    sgtm_str_t           cut;
+    sgtm_ga4_t           other;
+    unsigned char       *pos;
+    static sgtm_event_t  rest[SGTM_MAX_EVENTS];
+
+    n = 0;
+    pos = body->data;
+
+    for (i = 0; i < hit->events; i++) {
+
+        fuzz_check(inside(&events[i].name, query, body));
+        fuzz_check(events[i].name.len);
+        fuzz_check(inside(&events[i].tid, query, body));
+        fuzz_check(sgtm_ids_has(&ids, &events[i].tid));
+        fuzz_check(inside(&events[i].ids[0], query, body));
+        fuzz_check(inside(&events[i].ids[1], query, body));
+        fuzz_check(!events[i].ids[1].len
+                   || decodes_to(&events[i].name, "purchase"));
+
+        if (events[i].line.len) {
+            fuzz_check(inside(&events[i].line, query, body));
+            fuzz_check(events[i].line.data >= pos);
+            pos = events[i].line.data + events[i].line.len;
+
+        } else {
+            fuzz_check(hit->events == 1);
+        }
+
+        events[i].duplicate = (which >> (i % 8)) & 1;
+        n += !events[i].duplicate;
+    }
+
+    cut.data = fuzz_alloc(body->len);
+    cut.len = sgtm_events_cut(events, hit->events, body, cut.data);
+
+    fuzz_check(cut.len <= body->len);
+
+    if (n && events[0].line.len) {
+
+        fuzz_check(sgtm_ga4_parse_events(&other, &names, &ids, query, &cut,
+                                         rest)
+                   == SGTM_OK);
+        fuzz_check(other.events == n);
+
+        for (i = 0, j = 0; i < hit->events; i++) {
+
+            if (events[i].duplicate) {
+                continue;
+            }
+
+            fuzz_check(fuzz_equal(rest[j].line.data, rest[j].line.len,
+                                  events[i].line.data, events[i].line.len));
+            j++;
+        }
+    }
+
+    free(cut.data);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -104,6 +189,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (names.slots == NULL) {
         fuzz_names(&names, sgtm_default_params);
+        add_id("ep.event_id", sgtm_names_order(1));
+        add_id("ep.transaction_id", SGTM_NAME_TRANSACTION);
     }
 
     p = size ? memchr(data, '\n', size) : NULL;
@@ -112,7 +199,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     query = fuzz_copy(data, n);
     body = fuzz_copy(data + n + (p != NULL), size - n - (p != NULL));
 
-    rc = sgtm_ga4_parse(&hit, &names, &ids, &query, &body);
+    rc = sgtm_ga4_parse_events(&hit, &names, &ids, &query, &body, events);
 
     fuzz_check((rc == SGTM_OK) == (hit.reason == SGTM_REASON_NONE));
     fuzz_check(rc == SGTM_OK || rc == SGTM_DECLINED);
@@ -154,6 +241,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(hit.nested == union_nested);
         fuzz_check(hit.args == total);
         fuzz_check(!hit.touched);
+
+        check_list(&hit, &query, &body, size ? data[size - 1] : 0);
     }
 
     /* a query alone that passes is a hit by its looks as well */

@@ -24,6 +24,9 @@ typedef struct {
     sgtm_str_t      cid;
     sgtm_str_t      en;
 
+    sgtm_str_t      ids[SGTM_EVENT_IDS];
+    uint8_t         order;             /* SGTM_NAME_ORDER of the first id */
+
     uint8_t         reason;            /* of a bad tid */
     unsigned        version:1;
     unsigned        bad_version:1;
@@ -31,6 +34,8 @@ typedef struct {
     unsigned        seen_tid:1;        /* in the query, or in this line */
     unsigned        seen_cid:1;
     unsigned        seen_en:1;
+    unsigned        seen_id:1;
+    unsigned        seen_transaction:1;
 
     sgtm_limits_t   limits;
 } sgtm_ga4_event_t;
@@ -49,9 +54,14 @@ static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
     const sgtm_arg_t *arg, unsigned line);
 static void sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
     sgtm_ga4_event_t *event, const sgtm_str_t *values, unsigned seen);
+static void sgtm_ga4_id(sgtm_ga4_event_t *event, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg);
 static uint8_t sgtm_ga4_check_tid(const sgtm_ids_t *ids,
     const sgtm_str_t *value);
-static int sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event);
+static int sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event,
+    const sgtm_str_t *line, sgtm_event_t *events);
+static void sgtm_ga4_list(sgtm_event_t *out, const sgtm_ga4_event_t *event,
+    const sgtm_str_t *line);
 static int sgtm_ga4_refuse(sgtm_ga4_t *hit, unsigned reason);
 static int sgtm_ga4_base64(sgtm_str_t *text);
 static int sgtm_ga4_is_query(sgtm_str_t *text);
@@ -87,6 +97,15 @@ int
 sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body)
 {
+    return sgtm_ga4_parse_events(hit, names, ids, query, body, NULL);
+}
+
+
+int
+sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
+    const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body,
+    sgtm_event_t *events)
+{
     unsigned          n, first;
     sgtm_str_t        rest, line, end;
     sgtm_ga4_event_t  shared, event;
@@ -116,6 +135,8 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
         event.seen_tid = 0;
         event.seen_cid = 0;
         event.seen_en = 0;
+        event.seen_id = 0;
+        event.seen_transaction = 0;
 
         if (sgtm_ga4_args(hit, names, ids, &line, body, n, &event) != SGTM_OK) {
             return SGTM_DECLINED;
@@ -130,13 +151,13 @@ sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
         first = 0;
 
-        if (sgtm_ga4_event(hit, &event) != SGTM_OK) {
+        if (sgtm_ga4_event(hit, &event, &line, events) != SGTM_OK) {
             return SGTM_DECLINED;
         }
     }
 
     if (hit->events == 0) {
-        return sgtm_ga4_event(hit, &shared);
+        return sgtm_ga4_event(hit, &shared, NULL, events);
     }
 
     return SGTM_OK;
@@ -187,6 +208,7 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
         if (rule->deny | rule->flags | arg.nested
             | sgtm_ga4_marked[rule->key])
         {
+            sgtm_ga4_id(event, rule, &arg);
             sgtm_ga4_mark(hit, rule, &arg, line);
         }
 
@@ -233,6 +255,14 @@ sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg,
     unsigned line)
 {
     sgtm_mark_t  *mark;
+
+    /* an id alone asks for no change */
+
+    if (!(rule->deny | (rule->flags & SGTM_NAME_CHANGES) | arg->nested
+          | sgtm_ga4_marked[rule->key]))
+    {
+        return;
+    }
 
     if (hit->nmarks < SGTM_MAX_MARKS) {
         mark = &hit->marks[hit->nmarks];
@@ -325,6 +355,32 @@ sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
 }
 
 
+/* as any parameter, a line's own comes before the shared one */
+
+static void
+sgtm_ga4_id(sgtm_ga4_event_t *event, const sgtm_rule_t *rule,
+    const sgtm_arg_t *arg)
+{
+    unsigned  order;
+
+    order = rule->flags & SGTM_NAME_ORDER;
+
+    if (order
+        && (event->order == 0 || order < event->order
+            || (order == event->order && !event->seen_id)))
+    {
+        event->ids[SGTM_EVENT_ID] = arg->value;
+        event->order = (uint8_t) order;
+        event->seen_id = 1;
+    }
+
+    if ((rule->flags & SGTM_NAME_TRANSACTION) && !event->seen_transaction) {
+        event->ids[SGTM_EVENT_TRANSACTION] = arg->value;
+        event->seen_transaction = 1;
+    }
+}
+
+
 static uint8_t
 sgtm_ga4_check_tid(const sgtm_ids_t *ids, const sgtm_str_t *value)
 {
@@ -355,7 +411,8 @@ sgtm_ga4_check_tid(const sgtm_ids_t *ids, const sgtm_str_t *value)
 /* whether an event lacks nothing */
 
 static int
-sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event)
+sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event,
+    const sgtm_str_t *line, sgtm_event_t *events)
 {
     if (!event->version) {
         return sgtm_ga4_refuse(hit, SGTM_REASON_NO_VERSION);
@@ -369,6 +426,10 @@ sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event)
         return sgtm_ga4_refuse(hit, SGTM_REASON_NO_EVENT);
     }
 
+    if (events != NULL) {
+        sgtm_ga4_list(&events[hit->events], event, line);
+    }
+
     if (hit->events++ == 0) {
         hit->tid = event->tid;
         hit->cid = event->cid;
@@ -376,6 +437,30 @@ sgtm_ga4_event(sgtm_ga4_t *hit, const sgtm_ga4_event_t *event)
     }
 
     return SGTM_OK;
+}
+
+
+static void
+sgtm_ga4_list(sgtm_event_t *out, const sgtm_ga4_event_t *event,
+    const sgtm_str_t *line)
+{
+    static const sgtm_str_t  purchase = sgtm_string("purchase");
+
+    memset(out, 0, sizeof(sgtm_event_t));
+
+    out->name = event->en;
+    out->tid = event->tid;
+    out->ids[SGTM_EVENT_ID] = event->ids[SGTM_EVENT_ID];
+
+    if (event->ids[SGTM_EVENT_TRANSACTION].len
+        && sgtm_args_is(&event->en, purchase.data, purchase.len))
+    {
+        out->ids[SGTM_EVENT_TRANSACTION] = event->ids[SGTM_EVENT_TRANSACTION];
+    }
+
+    if (line != NULL) {
+        out->line = *line;
+    }
 }
 
 

@@ -13,6 +13,7 @@
 
 #include "sgtm_args.h"
 #include "sgtm_consent.h"
+#include "sgtm_events.h"
 #include "sgtm_names.h"
 
 
@@ -65,6 +66,16 @@ typedef struct {
  */
 int sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body);
+
+/*
+ * The same, and fills an array of SGTM_MAX_EVENTS with the hit->events that
+ * there are, in order; events may be NULL.  Which parameters are ids the table
+ * says: of an event it is the value of the first of these names that is
+ * there, in the line or shared, in the order of SGTM_NAME_ORDER.
+ */
+int sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
+    const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body,
+    sgtm_event_t *events);
 
 /*
  * Whether a query alone says that this is a hit, whatever its path: "v=2" and

@@ -40,6 +40,15 @@ typedef enum {
 #define SGTM_NAME_REMOVE  0x01         /* the operator's sgtm_remove_param */
 #define SGTM_NAME_ALLOW   0x02         /* on an allow-list (cookies) */
 #define SGTM_NAME_SET     0x04         /* rule.set counts from 1 */
+#define SGTM_NAME_ORDER   0x78         /* an id of events, the first to be
+                                          looked for is sgtm_names_order(1) */
+#define SGTM_NAME_ORDERS  15
+#define SGTM_NAME_TRANSACTION  0x80    /* an id of purchases */
+
+/* what asks for an argument to be changed or dropped */
+#define SGTM_NAME_CHANGES  (SGTM_NAME_REMOVE|SGTM_NAME_ALLOW|SGTM_NAME_SET)
+
+#define sgtm_names_order(n)  ((n) << 3)
 
 
 typedef struct {
