@@ -16,6 +16,7 @@
 #include "delivery/ngx_http_sgtm_spool.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 #include "gate/ngx_http_sgtm_answer.h"
+#include "gate/ngx_http_sgtm_dedup.h"
 #include "gate/ngx_http_sgtm_handler.h"
 #include "gate/ngx_http_sgtm_headers.h"
 #include "gate/ngx_http_sgtm_limit.h"
@@ -207,6 +208,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       ngx_http_sgtm_conf_names,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_sgtm_loc_conf_t, remove),
+      NULL },
+
+    { ngx_string("sgtm_dedup"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_dedup,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("sgtm_passthrough"),
@@ -432,6 +440,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->origins = NGX_CONF_UNSET_PTR;
     conf->set = NGX_CONF_UNSET_PTR;
     conf->remove = NGX_CONF_UNSET_PTR;
+    conf->dedup = NGX_CONF_UNSET_PTR;
     conf->passthrough = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET_SIZE;
     conf->encoded = NGX_CONF_UNSET_UINT;
@@ -534,4 +543,5 @@ ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->origins, prev->origins, NULL);
     ngx_conf_merge_ptr_value(conf->set, prev->set, NULL);
     ngx_conf_merge_ptr_value(conf->remove, prev->remove, NULL);
+    ngx_conf_merge_ptr_value(conf->dedup, prev->dedup, NULL);
 }

@@ -19,6 +19,7 @@
 #include "hit/sgtm_ga4.h"
 #include "hit/sgtm_names.h"
 #include "hit/sgtm_redact.h"
+#include "gate/sgtm_seen.h"
 
 
 /* sgtm_str_t has the layout of ngx_str_t */
@@ -141,6 +142,8 @@ typedef enum {
 
 typedef struct ngx_http_sgtm_counters_s  ngx_http_sgtm_counters_t;
 typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
+typedef struct ngx_http_sgtm_dedup_conf_s  ngx_http_sgtm_dedup_conf_t;
+typedef struct ngx_http_sgtm_dedup_table_s  ngx_http_sgtm_dedup_table_t;
 typedef struct ngx_http_sgtm_spool_s     ngx_http_sgtm_spool_t;
 typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
 typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
@@ -176,6 +179,7 @@ typedef struct {
     ngx_rbtree_node_t          targets_sentinel;
 
     unsigned                   gateways:1;
+    unsigned                   dedup:1;    /* by some of them */
     unsigned                   warned:1;   /* of tier enterprise, no spool */
 } ngx_http_sgtm_main_conf_t;
 
@@ -232,7 +236,7 @@ typedef struct {
 
 
 /*
- * What follows from sgtm_redact, sgtm_set_param, sgtm_remove_param,
+ * What follows from sgtm_redact, sgtm_set_param, sgtm_remove_param, sgtm_dedup,
  * sgtm_cookies and sgtm_pass_header: made once for all the locations that
  * inherit the same lists.
  */
@@ -243,6 +247,7 @@ typedef struct {
     ngx_array_t               *remove;
     ngx_array_t               *cookies;
     ngx_array_t               *headers;
+    ngx_http_sgtm_dedup_conf_t  *dedup;
 
     sgtm_names_t               params;
     sgtm_names_t               cookie_names;
@@ -279,6 +284,7 @@ typedef struct {
     ngx_array_t               *origins;        /* of ngx_http_sgtm_origin_t */
     ngx_array_t               *set;            /* of ngx_http_sgtm_set_t */
     ngx_array_t               *remove;         /* of ngx_str_t */
+    ngx_http_sgtm_dedup_conf_t  *dedup;        /* NULL: off */
     ngx_flag_t                 passthrough;
     size_t                     max_body;
     ngx_uint_t                 encoded;
@@ -331,9 +337,12 @@ typedef struct {
     ngx_uint_t                 upstream_status;
     uint64_t                   gate_time;  /* nanoseconds */
     uint64_t                   client;     /* of a hit that may be queued */
+    sgtm_seen_ref_t           *reserved;   /* events, by dedup */
 
     u_char                     actions[NGX_HTTP_SGTM_ACTIONS];
                                            /* of the first headers, by order */
+    uint16_t                   nreserved;
+    uint16_t                   duplicates; /* of the events */
     uint16_t                   events;
     uint16_t                   over;       /* SGTM_OVER_* */
     uint8_t                    reason;     /* ngx_http_sgtm_reason_e */

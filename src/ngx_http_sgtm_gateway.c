@@ -9,6 +9,7 @@
 #include "ngx_http_sgtm_gateway.h"
 #include "delivery/ngx_http_sgtm_courier.h"
 #include "delivery/ngx_http_sgtm_fallback.h"
+#include "gate/ngx_http_sgtm_dedup.h"
 #include "gate/ngx_http_sgtm_header_names.h"
 #include "page/ngx_http_sgtm_script.h"
 #include "tenant/ngx_http_sgtm_zone.h"
@@ -62,6 +63,11 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
 
     smcf->gateways = 1;
+
+    if (conf->dedup) {
+        smcf->dedup = 1;
+    }
+
     conf->prefix = clcf->name;
 
     /* sgtm_max_body takes its place, but for previews */
@@ -322,7 +328,8 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
             && t->set == conf->set
             && t->remove == conf->remove
             && t->cookies == conf->cookies
-            && t->headers == conf->pass_headers)
+            && t->headers == conf->pass_headers
+            && t->dedup == conf->dedup)
         {
             conf->tables = t;
             return NGX_OK;
@@ -339,6 +346,7 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
     t->remove = conf->remove;
     t->cookies = conf->cookies;
     t->headers = conf->pass_headers;
+    t->dedup = conf->dedup;
 
     if (ngx_http_sgtm_gateway_params(cf, t) != NGX_OK
         || ngx_http_sgtm_gateway_cookies(cf, t) != NGX_OK
@@ -373,7 +381,8 @@ ngx_http_sgtm_gateway_params(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 
     n = (t->redact ? t->redact->nelts : 0)
         + (t->remove ? t->remove->nelts : 0)
-        + (t->set ? t->set->nelts : 0);
+        + (t->set ? t->set->nelts : 0)
+        + NGX_HTTP_SGTM_DEDUP_NAMES(t->dedup);
 
     if (ngx_http_sgtm_gateway_names(cf, names, sgtm_default_params, n)
         != NGX_OK)
@@ -383,7 +392,8 @@ ngx_http_sgtm_gateway_params(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 
     if (ngx_http_sgtm_gateway_redact(names, t->redact, 0) != NGX_OK
         || ngx_http_sgtm_gateway_flag(names, t->remove, SGTM_NAME_REMOVE)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_sgtm_dedup_params(t->dedup, names) != NGX_OK)
     {
         return NGX_ERROR;
     }

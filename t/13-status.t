@@ -450,6 +450,7 @@ my %names = (
     upstream => ['sgtm_upstream_total', 'result'],
     over_limit => ['sgtm_over_limit_total', 'limit'],
     events => ['sgtm_events_total'],
+    duplicate_events => ['sgtm_duplicate_events_total'],
     consent_absent => ['sgtm_consent_absent_total'],
 );
 

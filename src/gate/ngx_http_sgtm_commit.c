@@ -141,6 +141,28 @@ ngx_http_sgtm_commit_lines(ngx_http_request_t *r, sgtm_rewrite_t *rw,
 
 
 ngx_int_t
+ngx_http_sgtm_commit_cut(ngx_http_request_t *r, sgtm_event_t *events,
+    ngx_uint_t n, ngx_str_t *body)
+{
+    u_char  *p;
+
+    if (body->len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, body->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->len = sgtm_events_cut(events, n, ngx_http_sgtm_str(body), p);
+    body->data = p;
+
+    return ngx_http_sgtm_commit_body(r, body->data, body->len);
+}
+
+
+ngx_int_t
 ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data, size_t len)
 {
     ngx_buf_t    *b;

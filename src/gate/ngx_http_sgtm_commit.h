@@ -42,5 +42,12 @@ ngx_int_t ngx_http_sgtm_commit_body(ngx_http_request_t *r, u_char *data,
 ngx_int_t ngx_http_sgtm_commit_user_data(ngx_http_request_t *r,
     ngx_uint_t lines);
 
+/*
+ * Replaces the body by one without the lines of duplicates; body is what it
+ * became.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_commit_cut(ngx_http_request_t *r, sgtm_event_t *events,
+    ngx_uint_t n, ngx_str_t *body);
+
 
 #endif /* _NGX_HTTP_SGTM_COMMIT_H_INCLUDED_ */

@@ -10,6 +10,7 @@
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
+#include "ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_headers.h"
 
@@ -30,10 +31,19 @@ static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *args, sgtm_ga4_t *hit);
 
 
+/*
+ * The events of the hit that is in the gate: of one at a time, and too much for
+ * a stack whose lines should stay in the cache.
+ */
+
+static sgtm_event_t  ngx_http_sgtm_gate_events[SGTM_MAX_EVENTS];
+
+
 ngx_int_t
 ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *body)
 {
+    ngx_int_t                  rc;
     ngx_uint_t                 fresh;
     sgtm_ga4_t                 hit;
     sgtm_rewrite_t             rw;
@@ -41,8 +51,10 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     conf = ctx->conf;
 
-    if (sgtm_ga4_parse(&hit, &conf->tables->params, &conf->hit_ids,
-                       ngx_http_sgtm_str(&r->args), ngx_http_sgtm_str(body))
+    if (sgtm_ga4_parse_events(&hit, &conf->tables->params, &conf->hit_ids,
+                              ngx_http_sgtm_str(&r->args),
+                              ngx_http_sgtm_str(body),
+                              conf->dedup ? ngx_http_sgtm_gate_events : NULL)
         != SGTM_OK)
     {
         return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
@@ -56,6 +68,27 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     if (ctx->cookieless) {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    if (conf->dedup) {
+        rc = ngx_http_sgtm_gate_dedup(r, ctx, ngx_http_sgtm_gate_events,
+                                      hit.events);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (ctx->duplicates) {
+
+            if (ngx_http_sgtm_commit_cut(r, ngx_http_sgtm_gate_events,
+                                         hit.events, body)
+                != NGX_OK)
+            {
+                return ngx_http_sgtm_gate_fail(ctx);
+            }
+
+            /* the marks are of the body as it was */
+            hit.nmarks = SGTM_MAX_MARKS + 1;
+        }
     }
 
     ngx_http_sgtm_gate_fresh(&rw, fresh);
@@ -77,6 +110,7 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 ngx_int_t
 ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
+    ngx_int_t                  rc;
     ngx_str_t                  body;
     ngx_uint_t                 fresh;
     sgtm_ga4_t                 hit;
@@ -93,9 +127,12 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             return ngx_http_sgtm_gate_refuse(ctx, SGTM_REASON_ENCODED, NULL);
         }
 
-        if (sgtm_ga4_parse(&hit, &conf->tables->params, &conf->hit_ids,
-                           ngx_http_sgtm_str(&ctx->decoded),
-                           ngx_http_sgtm_str(&body))
+        if (sgtm_ga4_parse_events(&hit, &conf->tables->params,
+                                  &conf->hit_ids,
+                                  ngx_http_sgtm_str(&ctx->decoded),
+                                  ngx_http_sgtm_str(&body),
+                                  conf->dedup ? ngx_http_sgtm_gate_events
+                                              : NULL)
             != SGTM_OK)
         {
             return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
@@ -113,6 +150,14 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             && sgtm_user_size(ngx_http_sgtm_str(&ctx->decoded))))
     {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
+    }
+
+    if (conf->dedup) {
+        rc = ngx_http_sgtm_gate_dedup(r, ctx, ngx_http_sgtm_gate_events,
+                                      hit.events);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     return ngx_http_sgtm_gate_whole(r, ctx);
@@ -231,6 +276,29 @@ ngx_http_sgtm_gate_fail(ngx_http_sgtm_ctx_t *ctx)
     ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_event_t *events, ngx_uint_t n)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_sgtm_dedup(r, ctx, events, n);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    ctx->disposition = NGX_HTTP_SGTM_DUPLICATE;
+    ctx->reason = NGX_HTTP_SGTM_REASON_DUPLICATE;
+
+    return NGX_HTTP_NO_CONTENT;
 }
 
 

@@ -38,6 +38,13 @@ ngx_int_t ngx_http_sgtm_gate_pass(ngx_http_request_t *r,
 ngx_int_t ngx_http_sgtm_gate_preview(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
+/*
+ * Reserves the events of a hit, where there is an sgtm_dedup.  NGX_OK: some are
+ * left, those that are not are marked; or the status to answer with.
+ */
+ngx_int_t ngx_http_sgtm_gate_dedup(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_event_t *events, ngx_uint_t n);
+
 /* how the gate ends otherwise: each returns the status to answer with */
 
 /* param is where, for a reason whose own one is empty, or NULL */

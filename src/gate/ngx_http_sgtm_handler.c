@@ -14,6 +14,7 @@
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_answer.h"
 #include "ngx_http_sgtm_body.h"
+#include "ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_handler.h"
 #include "ngx_http_sgtm_headers.h"
@@ -623,6 +624,7 @@ ngx_http_sgtm_end(void *data)
 
     ngx_http_sgtm_queue_end(r, ctx);
     ngx_http_sgtm_count(ctx);
+    ngx_http_sgtm_dedup_end(ctx);
 
     /*
      * what was not committed still is as it came, and a query that the gate

@@ -315,6 +315,10 @@ ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_counters_t *cn)
         (void) ngx_atomic_fetch_add(&cn->events, ctx->events);
     }
 
+    if (ctx->duplicates) {
+        (void) ngx_atomic_fetch_add(&cn->duplicate_events, ctx->duplicates);
+    }
+
     if (ctx->consent_absent) {
         (void) ngx_atomic_fetch_add(&cn->consent_absent, 1);
     }

@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../gate/ngx_http_sgtm_answer.h"
+#include "../gate/ngx_http_sgtm_dedup.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_status.h"
@@ -41,11 +42,15 @@ static ngx_int_t ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_tenant_t *tenant);
 static ngx_int_t ngx_http_sgtm_write_json_latency(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
+static ngx_int_t ngx_http_sgtm_write_json_dedup(ngx_http_sgtm_writer_t *w,
+    ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_text_family(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_family_t *f);
 static ngx_int_t ngx_http_sgtm_write_text_latency(ngx_http_sgtm_writer_t *w,
+    ngx_http_sgtm_zone_t *zone);
+static ngx_int_t ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_http_sgtm_tenant_t *ngx_http_sgtm_status_next(
     ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_tenant_t *tenant);
@@ -75,6 +80,11 @@ static ngx_http_sgtm_family_t  ngx_http_sgtm_families[] = {
       ngx_string("Events of the hits that could be read."),
       ngx_null_string, NULL,
       offsetof(ngx_http_sgtm_counters_t, events), 0, 1, 0 },
+
+    { ngx_string("duplicate_events"), ngx_string("sgtm_duplicate_events_total"),
+      ngx_string("Events that were seen before, and dropped."),
+      ngx_null_string, NULL,
+      offsetof(ngx_http_sgtm_counters_t, duplicate_events), 0, 1, 0 },
 
     { ngx_string("consent_absent"), ngx_string("sgtm_consent_absent_total"),
       ngx_string("Hits that carried no consent, so that the default held."),
@@ -314,7 +324,8 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
         }
     }
 
-    return ngx_http_sgtm_write_json_latency(w, zone);
+    return (ngx_http_sgtm_write_json_latency(w, zone) == NGX_OK)
+           ? ngx_http_sgtm_write_json_dedup(w, zone) : NGX_ERROR;
 }
 
 
@@ -398,8 +409,32 @@ ngx_http_sgtm_write_json_latency(ngx_http_sgtm_writer_t *w,
         }
     }
 
-    w->buf->last = ngx_sprintf(w->buf->last, "},\"count\":%uA,\"sum\":%uA}}\n",
+    w->buf->last = ngx_sprintf(w->buf->last, "},\"count\":%uA,\"sum\":%uA}",
                                count, zone->latency.sum / 1000);
+
+    return NGX_OK;
+}
+
+
+/* what ends the JSON; without the table there is nothing to tell */
+
+static ngx_int_t
+ngx_http_sgtm_write_json_dedup(ngx_http_sgtm_writer_t *w,
+    ngx_http_sgtm_zone_t *zone)
+{
+    if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (zone->dedup) {
+        w->buf->last = ngx_sprintf(w->buf->last,
+                                   ",\n\"dedup_capacity\":%uD,"
+                                   "\"dedup_evicted\":%uL",
+                                   sgtm_seen_entries(zone->dedup->seen),
+                                   sgtm_seen_evicted(zone->dedup->seen));
+    }
+
+    w->buf->last = ngx_sprintf(w->buf->last, "}\n");
 
     return NGX_OK;
 }
@@ -425,11 +460,13 @@ ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
         }
     }
 
-    if (ngx_http_sgtm_status_spool_text(w, zone) != NGX_OK) {
+    if (ngx_http_sgtm_status_spool_text(w, zone) != NGX_OK
+        || ngx_http_sgtm_write_text_latency(w, zone) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_write_text_latency(w, zone);
+    return ngx_http_sgtm_write_text_dedup(w, zone);
 }
 
 
@@ -521,6 +558,35 @@ ngx_http_sgtm_write_text_latency(ngx_http_sgtm_writer_t *w,
                                "sgtm_gate_seconds_count %uA\n",
                                count, zone->latency.sum / 1000000000,
                                zone->latency.sum % 1000000000, count);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
+    ngx_http_sgtm_zone_t *zone)
+{
+    if (zone->dedup == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_sgtm_status_room(w, 4 * NGX_HTTP_SGTM_STATUS_LINE)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    w->buf->last = ngx_sprintf(w->buf->last,
+                       "# HELP sgtm_dedup_capacity Ids of events that there is "
+                       "room for.\n# TYPE sgtm_dedup_capacity gauge\n"
+                       "sgtm_dedup_capacity %uD\n"
+                       "# HELP sgtm_dedup_evicted_total Ids that made room "
+                       "before their window was over.\n"
+                       "# TYPE sgtm_dedup_evicted_total counter\n"
+                       "sgtm_dedup_evicted_total %uL\n",
+                       sgtm_seen_entries(zone->dedup->seen),
+                       sgtm_seen_evicted(zone->dedup->seen));
 
     return NGX_OK;
 }

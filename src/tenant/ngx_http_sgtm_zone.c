@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../gate/ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_zone.h"
 
 
@@ -132,6 +133,17 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     rc = ngx_http_sgtm_zone_tenants(shm_zone, zone, smcf->tenants.root,
                                     smcf->tenants.sentinel);
+
+    /* it takes what is left, and is left to the configurations to come */
+
+    if (rc == NGX_OK && smcf->dedup && zone->dedup == NULL) {
+
+        zone->dedup = ngx_http_sgtm_dedup_create(shm_zone);
+
+        if (zone->dedup == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
 
     ngx_shmtx_unlock(&shpool->mutex);
 

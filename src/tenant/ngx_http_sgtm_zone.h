@@ -28,6 +28,7 @@ typedef struct {
     ngx_rbtree_t               tenants;    /* ngx_http_sgtm_zone_node_t */
     ngx_rbtree_node_t          sentinel;
     time_t                     created;
+    ngx_http_sgtm_dedup_table_t  *dedup;   /* NULL: was never configured */
     ngx_http_sgtm_latency_t    latency;
     ngx_http_sgtm_spool_stat_t spool;
     ngx_http_sgtm_courier_stat_t  courier;
