@@ -144,6 +144,7 @@ typedef struct ngx_http_sgtm_counters_s  ngx_http_sgtm_counters_t;
 typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
 typedef struct ngx_http_sgtm_dedup_conf_s  ngx_http_sgtm_dedup_conf_t;
 typedef struct ngx_http_sgtm_dedup_table_s  ngx_http_sgtm_dedup_table_t;
+typedef struct ngx_http_sgtm_dedup_list_s  ngx_http_sgtm_dedup_list_t;
 typedef struct ngx_http_sgtm_spool_s     ngx_http_sgtm_spool_t;
 typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
 typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
@@ -338,6 +339,7 @@ typedef struct {
     uint64_t                   gate_time;  /* nanoseconds */
     uint64_t                   client;     /* of a hit that may be queued */
     sgtm_seen_ref_t           *reserved;   /* events, by dedup */
+    ngx_http_sgtm_dedup_list_t  *detached; /* the same, past the end */
 
     u_char                     actions[NGX_HTTP_SGTM_ACTIONS];
                                            /* of the first headers, by order */

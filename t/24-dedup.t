@@ -564,6 +564,78 @@ subtest 'a hit under way' => sub {
 };
 
 
+# what lies in the spool will be delivered, so it counts
+
+subtest 'a hit that is kept' => sub {
+    my $t = SGTM::Test->start(config('sgtm_spool spool max_size=1m sync=off;',
+        server('shop.example', 'sgtm_dedup 1h; sgtm_fallback queue;'
+               . 'sgtm_courier @courier backoff=100ms;'
+               . location('metrics', '')
+               . location('queued', 'sgtm_delivery queued;')
+               . location('off', 'sgtm_dedup off; sgtm_delivery queued;')
+               . "location \@courier { proxy_pass http://tagging; $proxy }"
+               . 'location = /status { sgtm_status; }')));
+
+    $tag->mode('503');
+
+    for my $prefix ('metrics', 'queued') {
+        my $uri = "/$prefix/g/collect?$query";
+        my $body = "en=q&ep.event_id=${prefix}1\r\nen=q&ep.event_id=${prefix}2";
+
+        like sends($t, 'GET', "$uri&en=q&ep.event_id=${prefix}1"),
+             qr/^204 queued/, "$prefix: is kept";
+        is sends($t, 'GET', "$uri&en=q&ep.event_id=${prefix}1"),
+           '204 duplicate duplicate', "$prefix: then a duplicate";
+        like sends($t, 'POST', $uri, $body), qr/^204 queued/,
+             "$prefix: a batch";
+        is sends($t, 'POST', $uri, $body), '204 duplicate duplicate',
+           "$prefix: is kept";
+    }
+
+    $tag->clear;
+    $tag->mode('');
+
+    my %got;
+    my $want = {
+        map { my $name = $_; map { ("$name$_" => 1) } 1, 2 } 'metrics', 'queued'
+    };
+
+    wait_for {
+        %got = ();
+        $got{$_}++ for map { "$_->{uri}\n$_->{body}" =~ /event_id=(\w+)/g }
+                       grep { $_->{mode} eq '' } $tag->requests;
+        keys %got >= 4;
+    } 15;
+
+    is_deeply \%got, $want, 'each event arrives once';
+    $tag->clear;
+
+    # what can't be kept does not count
+
+    $tag->mode('503');
+
+    my $note = '&ep.note=' . 'n' x 6000;
+    my $uri = "/queued/g/collect?$query&en=q&ep.event_id=full$note";
+
+    for (1 .. 400) {
+        my $got = sends($t, 'GET', "/off/g/collect?$query&en=q$note");
+        last if $got =~ /^503/;
+    }
+
+    for (1 .. 2) {
+        is sends($t, 'GET', $uri), '503 failed spool', 'a spool that is full';
+    }
+
+    $tag->mode('');
+    wait_for { $t->status('/status')->{spool}{waiting} == 0 } 20;
+    is sends($t, 'GET', $uri), '204 queued', 'there is room again: it is kept';
+    is sends($t, 'GET', $uri),
+       '204 duplicate duplicate', 'then a duplicate';
+    $t->stop;
+    $tag->clear;
+};
+
+
 subtest 'windows' => sub {
     passes($t, 'en=x&ep.event_id=x1', 'a short one', prefix => 'short');
     duplicate($t, 'en=x&ep.event_id=x1', 'counts', prefix => 'short');

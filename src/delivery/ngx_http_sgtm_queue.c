@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_body.h"
+#include "../gate/ngx_http_sgtm_dedup.h"
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_courier.h"
@@ -130,7 +131,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     record->time = (int64_t) tp->sec * 1000 + tp->msec;
     record->client = ctx->client;
-    record->events = ctx->events;
+    record->events = ctx->events - ctx->duplicates;
 
     p = (u_char *) put + sizeof(ngx_http_sgtm_put_t);
 
@@ -218,6 +219,8 @@ ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put)
 
         /* nginx had to end the request, and waits for this alone */
 
+        ngx_http_sgtm_dedup_settle(ctx->detached, put->rc == NGX_OK);
+
         if (put->rc != NGX_OK) {
             ngx_http_sgtm_count_unkept(ctx->tenant);
         }
@@ -264,6 +267,7 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
         if (ctx->disposition == NGX_HTTP_SGTM_UNDECIDED) {
             ctx->disposition = NGX_HTTP_SGTM_QUEUED;
+            ctx->detached = ngx_http_sgtm_dedup_detach(ctx);
         }
 
         return;
@@ -285,6 +289,7 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (put) {
         put->handler = ngx_http_sgtm_queue_late;
         put->data = ctx->tenant;
+        put->reserved = ngx_http_sgtm_dedup_detach(ctx);
 
         if (ngx_http_sgtm_spool_put(put) == NGX_OK) {
             ctx->put = 1;
@@ -292,6 +297,7 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             return;
         }
 
+        ngx_http_sgtm_dedup_settle(put->reserved, 0);
         ngx_free(put);
     }
 
@@ -306,6 +312,8 @@ static void
 ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put)
 {
     ngx_http_sgtm_tenant_t *tenant = put->data;
+
+    ngx_http_sgtm_dedup_settle(put->reserved, put->rc == NGX_OK);
 
     if (put->rc != NGX_OK) {
         ngx_http_sgtm_count_unkept(tenant);

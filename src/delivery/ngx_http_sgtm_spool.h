@@ -45,6 +45,7 @@ typedef struct ngx_http_sgtm_put_s  ngx_http_sgtm_put_t;
 struct ngx_http_sgtm_put_s {
     sgtm_record_t              record;     /* first; its next is the spool's */
     size_t                     size;       /* of the block */
+    ngx_http_sgtm_dedup_list_t  *reserved; /* for the handler to settle */
     ngx_int_t                  rc;         /* NGX_OK: it is kept */
 
     /* called once, on the event loop; may be cleared before */

@@ -37,11 +37,6 @@ struct ngx_http_sgtm_dedup_table_s {
 };
 
 
-/* reservations that outlive their request */
-
-typedef struct ngx_http_sgtm_dedup_list_s  ngx_http_sgtm_dedup_list_t;
-
-
 /* the directive sgtm_dedup */
 char *ngx_http_sgtm_conf_dedup(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
