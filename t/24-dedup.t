@@ -564,6 +564,80 @@ subtest 'a hit under way' => sub {
 };
 
 
+# servers tell events as well, as JSON and often the same ones
+
+my $files = SGTM::Run::dir('secrets');
+
+SGTM::Run::put("$files/secret", "Secret0\n");
+chmod 0640, "$files/secret";
+
+subtest 'the Measurement Protocol' => sub {
+    my $t = SGTM::Test->start(config('sgtm_zone sgtm 1m;',
+        server('shop.example', "sgtm_api_secret $files/secret;"
+               . 'sgtm_dedup 1h;' . location('metrics', '')
+               . location('own', 'sgtm_dedup 1h key=ep.own;')
+               . 'location = /status { sgtm_status; }')));
+    my $uri = 'mp/collect?api_secret=Secret0&measurement_id=G-ABC1234567';
+    my $event = sub {
+        my ($name, @params) = @_;
+        my $text = '';
+
+        while (my ($key, $value) = splice @params, 0, 2) {
+            $text .= ($text ne '' ? ', ' : '') . qq{"$key": "$value"};
+        }
+
+        return qq[{"name": "$name", "params": {$text}}];
+    };
+    my $body = sub { return '{"client_id":"1.2", "events":[' . join(',', @_)
+                            . ']}' };
+    my $one = $event->('a', event_id => 'm 1%41');
+    my $two = $event->('a', event_id => 'm2');
+    my $none = $event->('a', x => '1');
+
+    is sends($t, 'POST', "/metrics/$uri", $body->($one)), '204', 'an event';
+    is +(arrived(1))[0][1], $body->($one), 'arrives as it was';
+    is sends($t, 'POST', "/metrics/$uri", $body->($one)),
+       '204 duplicate duplicate', 'again';
+    is sends($t, 'POST', "/metrics/$uri", $body->($one, $two, $none)), '204',
+       'one of three';
+    is +(arrived(1))[0][1], $body->($two, $none), 'the others arrive';
+    is sends($t, 'POST', "/metrics/$uri", $body->($two, $none, $none)), '204',
+       'without an id';
+    is +(arrived(1))[0][1], $body->($none, $none), 'they pass';
+    is sends($t, 'POST', "/metrics/mp/collect?measurement_id=%47-ABC1234567"
+                         . '&api_secret=Secret0', $body->($two)),
+       '204 duplicate duplicate', 'an id of the stream that is escaped';
+
+    duplicate($t, 'en=a&ep.event_id=m%201%2541', 'what a server told');
+    passes($t, 'en=a&ep.event_id=m%201A', 'it is not decoded there');
+    passes($t, 'en=purchase&ep.event_id=b1&ep.transaction_id=T%C3%BC', 'orders');
+    is sends($t, 'POST', "/metrics/$uri",
+             $body->($event->('purchase', transaction_id => 'T\u00fc'))),
+       '204 duplicate duplicate', 'what a browser told';
+    is sends($t, 'POST', "/metrics/$uri",
+             $body->($event->('refund', transaction_id => 'T\u00fc'))),
+       '204', 'a refund';
+    arrived(1);
+
+    for (1 .. 2) {
+        is sends($t, 'POST', "/own/$uri", $body->($one)), '204',
+           'where event_id is no key';
+        arrived(1);
+    }
+
+    $tag->mode('500');
+    my $three = $event->('a', event_id => 'm3');
+    like sends($t, 'POST', "/metrics/$uri", $body->($three)), qr/^500/, 'fails';
+    $tag->mode('');
+    $tag->clear;
+    is sends($t, 'POST', "/metrics/$uri", $body->($three)), '204', 'its retry';
+    arrived(1);
+
+    is counters($t)->{duplicate_events}, 6, 'counted';
+    $t->stop;
+};
+
+
 # what lies in the spool will be delivered, so it counts
 
 subtest 'a hit that is kept' => sub {

@@ -60,6 +60,8 @@ ngx_http_sgtm_conf_dedup(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t                   i;
     ngx_http_sgtm_dedup_conf_t  *dcf;
 
+    static ngx_str_t  event_id = ngx_string("ep.event_id");
+
     if (slcf->dedup != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
@@ -80,7 +82,7 @@ ngx_http_sgtm_conf_dedup(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                           "\"off\" or a time from 1s to 7d");
     }
 
-    dcf = ngx_palloc(cf->pool, sizeof(ngx_http_sgtm_dedup_conf_t));
+    dcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_dedup_conf_t));
     if (dcf == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -102,7 +104,15 @@ ngx_http_sgtm_conf_dedup(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (dcf->keys.nelts == 0) {
         key = ngx_array_push(&dcf->keys);
-        ngx_str_set(key, "ep.event_id");
+        *key = event_id;
+    }
+
+    key = dcf->keys.elts;
+
+    for (i = 0; i < dcf->keys.nelts; i++) {
+        dcf->event_id |= (key[i].len == event_id.len
+                          && ngx_strncmp(key[i].data, event_id.data,
+                                         event_id.len) == 0);
     }
 
     slcf->dedup = dcf;

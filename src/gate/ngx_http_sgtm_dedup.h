@@ -26,6 +26,7 @@
 struct ngx_http_sgtm_dedup_conf_s {
     uint32_t                   window;     /* tenths of a second */
     ngx_array_t                keys;       /* of ngx_str_t, in order */
+    unsigned                   event_id:1; /* "ep.event_id" is one of them */
 };
 
 

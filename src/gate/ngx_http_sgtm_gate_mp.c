@@ -9,20 +9,25 @@
 #include "../hit/sgtm_mp.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
+#include "ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_gate.h"
 
 
 static void ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx,
     sgtm_mp_t *mp);
+static ngx_int_t ngx_http_sgtm_gate_mp_dedup(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp, uint32_t *drop);
+static ngx_int_t ngx_http_sgtm_gate_mp_tid(ngx_http_request_t *r,
+    sgtm_str_t *tid);
 static ngx_int_t ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp, ngx_str_t *body);
+    ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body);
 static ngx_int_t ngx_http_sgtm_gate_mp_args(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, sgtm_mp_t *mp,
-    ngx_str_t *body);
+    uint32_t drop, ngx_str_t *body);
 static ngx_int_t ngx_http_sgtm_gate_mp_body(ngx_http_request_t *r,
-    sgtm_rewrite_t *rw, sgtm_mp_t *mp, ngx_str_t *body);
+    sgtm_rewrite_t *rw, sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body);
 
 
 ngx_int_t
@@ -30,6 +35,8 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *body)
 {
     u_char     *buf;
+    uint32_t    drop;
+    ngx_int_t   rc;
     sgtm_mp_t   mp;
 
     buf = ngx_pnalloc(r->pool, body->len + 1);
@@ -57,11 +64,21 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
     }
 
+    drop = 0;
+
+    if (ctx->conf->dedup) {
+        rc = ngx_http_sgtm_gate_mp_dedup(r, ctx, &mp, &drop);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     if (ctx->conf->target && !(ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)) {
         ctx->client = ngx_http_sgtm_queue_client(ctx, &mp.client);
     }
 
-    if (ngx_http_sgtm_gate_mp_forward(r, ctx, &mp, body) != NGX_OK) {
+    if (ngx_http_sgtm_gate_mp_forward(r, ctx, &mp, drop, body) != NGX_OK) {
         return ngx_http_sgtm_gate_fail(ctx);
     }
 
@@ -81,9 +98,79 @@ ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp)
 }
 
 
+/*
+ * Events have the names and ids that those of browsers have, so that a
+ * purchase that a server tells as well is told once.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_mp_t *mp, uint32_t *drop)
+{
+    ngx_int_t     rc;
+    ngx_uint_t    i;
+    sgtm_str_t    tid;
+    sgtm_event_t  events[SGTM_MP_MAX_EVENTS];
+
+    if (ngx_http_sgtm_gate_mp_tid(r, &tid) != NGX_OK) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    ngx_memzero(events, sizeof(events));
+
+    for (i = 0; i < mp->nevents; i++) {
+        events[i].name = mp->events[i].name;
+        events[i].tid = tid;
+        events[i].ids[SGTM_EVENT_TRANSACTION] = mp->events[i].transaction;
+        events[i].plain = 1;
+
+        if (ctx->conf->dedup->event_id) {
+            events[i].ids[SGTM_EVENT_ID] = mp->events[i].id;
+        }
+    }
+
+    rc = ngx_http_sgtm_gate_dedup(r, ctx, events, mp->nevents);
+
+    for (i = 0; i < mp->nevents; i++) {
+        *drop |= (uint32_t) events[i].duplicate << i;
+    }
+
+    return rc;
+}
+
+
+/* decoded; empty for an app's, which has no measurement_id */
+
+static ngx_int_t
+ngx_http_sgtm_gate_mp_tid(ngx_http_request_t *r, sgtm_str_t *tid)
+{
+    sgtm_str_t  value;
+
+    static const sgtm_str_t  name = sgtm_string("measurement_id");
+
+    tid->len = 0;
+    tid->data = NULL;
+
+    if (sgtm_args_get(ngx_http_sgtm_str(&r->args), &name, &value) != SGTM_OK
+        || value.len == 0)
+    {
+        return NGX_OK;
+    }
+
+    tid->data = ngx_pnalloc(r->pool, value.len);
+    if (tid->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    tid->len = sgtm_args_decode(tid->data, value.len, &value);
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    sgtm_mp_t *mp, ngx_str_t *body)
+    sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body)
 {
     sgtm_rewrite_t  rw;
 
@@ -100,12 +187,12 @@ ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
         || ngx_http_sgtm_gate_mp_args(r, ctx) != NGX_OK
         || (rw.user_data && ngx_http_sgtm_commit_user_data(r, 0) != NGX_OK)
-        || ngx_http_sgtm_gate_mp_set(r, ctx, &rw, mp, body) != NGX_OK)
+        || ngx_http_sgtm_gate_mp_set(r, ctx, &rw, mp, drop, body) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_gate_mp_body(r, &rw, mp, body);
+    return ngx_http_sgtm_gate_mp_body(r, &rw, mp, drop, body);
 }
 
 
@@ -138,7 +225,7 @@ ngx_http_sgtm_gate_mp_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
 static ngx_int_t
 ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    sgtm_rewrite_t *rw, sgtm_mp_t *mp, ngx_str_t *body)
+    sgtm_rewrite_t *rw, sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body)
 {
     ngx_str_t             value;
     ngx_uint_t            i, n, reads;
@@ -159,7 +246,7 @@ ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     if (reads && rw->deny
-        && ngx_http_sgtm_gate_mp_body(r, rw, mp, body) != NGX_OK)
+        && ngx_http_sgtm_gate_mp_body(r, rw, mp, drop, body) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -189,7 +276,7 @@ ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_sgtm_gate_mp_body(ngx_http_request_t *r, sgtm_rewrite_t *rw,
-    sgtm_mp_t *mp, ngx_str_t *body)
+    sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body)
 {
     u_char      *mem;
     sgtm_str_t   out;
@@ -199,7 +286,7 @@ ngx_http_sgtm_gate_mp_body(ngx_http_request_t *r, sgtm_rewrite_t *rw,
         return NGX_ERROR;
     }
 
-    sgtm_mp_rewrite(rw, 0, ngx_http_sgtm_str(body), mem, &out);
+    sgtm_mp_rewrite(rw, drop, ngx_http_sgtm_str(body), mem, &out);
 
     if (out.len == body->len
         && ngx_memcmp(out.data, body->data, body->len) == 0)
