@@ -263,6 +263,40 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
     build/fuzz/*.d build/fuzz/hit/*.d)
 
 
+# the same of the orders of shops, in src/intake and src/lib
+
+ORDER_SRCS := $(wildcard src/intake/sgtm_*.c src/lib/sgtm_*.c)
+ORDER_UNITS := $(addprefix build/unit/,money order signature)
+
+build/unit/intake/%.o: src/intake/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+build/unit/lib/%.o: src/lib/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+$(ORDER_UNITS): $(ORDER_SRCS:src/%.c=build/unit/%.o)
+
+build/fuzz/intake/%.o: src/intake/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+build/fuzz/lib/%.o: src/lib/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+build/fuzz/order: $(ORDER_SRCS:src/%.c=build/fuzz/%.o)
+
+.PRECIOUS: build/unit/intake/%.o build/unit/lib/%.o build/fuzz/intake/%.o \
+    build/fuzz/lib/%.o
+
+-include $(wildcard build/unit/intake/*.d build/unit/lib/*.d \
+    build/fuzz/intake/*.d build/fuzz/lib/*.d)
+
+
 # the module, and where it is for another nginx than the one that is installed,
 # that nginx as well
 

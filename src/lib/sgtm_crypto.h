@@ -1,0 +1,39 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * What is taken from OpenSSL's libcrypto: SHA-256 and its HMAC, and the text
+ * forms in which others write them.  Plain C11 without nginx.
+ */
+
+
+#ifndef _SGTM_CRYPTO_H_INCLUDED_
+#define _SGTM_CRYPTO_H_INCLUDED_
+
+
+#include "../hit/sgtm_hit.h"
+
+
+#define SGTM_SHA256_SIZE  32
+
+
+/* SGTM_OK, or SGTM_ERROR: no memory */
+int sgtm_sha256(const sgtm_str_t *data, unsigned char out[SGTM_SHA256_SIZE]);
+int sgtm_hmac_sha256(const sgtm_str_t *key, const sgtm_str_t *data,
+    unsigned char out[SGTM_SHA256_SIZE]);
+
+/* whether two hashes are the same; takes as long if they are not */
+int sgtm_hash_equal(const unsigned char a[SGTM_SHA256_SIZE],
+    const unsigned char b[SGTM_SHA256_SIZE]);
+
+/*
+ * Reads a hash of 64 hexadecimal digits, of either case, or of 44 characters
+ * of base64 (RFC 4648).  SGTM_OK, or SGTM_DECLINED: it has another form.
+ */
+int sgtm_hash_from_hex(const sgtm_str_t *text,
+    unsigned char out[SGTM_SHA256_SIZE]);
+int sgtm_hash_from_base64(const sgtm_str_t *text,
+    unsigned char out[SGTM_SHA256_SIZE]);
+
+
+#endif /* _SGTM_CRYPTO_H_INCLUDED_ */
