@@ -21,6 +21,7 @@
 #include "gate/ngx_http_sgtm_headers.h"
 #include "gate/ngx_http_sgtm_limit.h"
 #include "intake/ngx_http_sgtm_mp.h"
+#include "intake/ngx_http_sgtm_webhook.h"
 #include "ops/ngx_http_sgtm_status.h"
 
 
@@ -252,6 +253,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       offsetof(ngx_http_sgtm_loc_conf_t, user_data),
       ngx_http_sgtm_user_datas },
 
+    { ngx_string("sgtm_webhook"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE2,
+      ngx_http_sgtm_conf_webhook,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("sgtm_script"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
       ngx_http_sgtm_conf_script_name,
@@ -432,6 +440,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->consent_default = NGX_CONF_UNSET_PTR;
     conf->consent_server = NGX_CONF_UNSET_PTR;
     conf->api_secrets = NGX_CONF_UNSET_PTR;
+    conf->webhooks = NGX_CONF_UNSET_PTR;
     conf->client_ip = NGX_CONF_UNSET_UINT;
     conf->user_data = NGX_CONF_UNSET_UINT;
     conf->redact = NGX_CONF_UNSET_PTR;
@@ -537,6 +546,7 @@ ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
                              NULL);
     ngx_conf_merge_ptr_value(conf->consent_server, prev->consent_server,
                              NULL);
+    ngx_conf_merge_ptr_value(conf->webhooks, prev->webhooks, NULL);
     ngx_conf_merge_ptr_value(conf->redact, prev->redact, NULL);
     ngx_conf_merge_ptr_value(conf->cookies, prev->cookies, NULL);
     ngx_conf_merge_ptr_value(conf->pass_headers, prev->pass_headers, NULL);

@@ -149,6 +149,7 @@ typedef struct ngx_http_sgtm_spool_s     ngx_http_sgtm_spool_t;
 typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
 typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
 typedef struct ngx_http_sgtm_rate_s      ngx_http_sgtm_rate_t;
+typedef struct ngx_http_sgtm_webhook_s   ngx_http_sgtm_webhook_t;
 
 
 /* a tenant that the configuration names */
@@ -271,6 +272,7 @@ typedef struct {
     ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
     ngx_array_t               *api_secrets;    /* digests; NULL: none */
     ngx_str_t                  api_secret;     /* the first, or empty */
+    ngx_array_t               *webhooks;       /* ngx_http_sgtm_webhook_t */
     ngx_uint_t                 consent_mode;
     ngx_array_t               *consent_sources;
     ngx_flag_t                 consent_gpc;

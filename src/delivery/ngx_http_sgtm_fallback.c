@@ -247,6 +247,13 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
         return ngx_http_sgtm_fallback_later(r, ctx);
 
     default: /* NGX_HTTP_SGTM_FALLBACK_OFF */
+
+        /* a shop sends again by itself, and is asked to in each case */
+
+        if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK) {
+            return ngx_http_sgtm_fallback_later(r, ctx);
+        }
+
         return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
     }
 }

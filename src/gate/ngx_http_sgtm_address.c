@@ -36,10 +36,14 @@ ngx_http_sgtm_address_text(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 {
     ngx_str_null(value);
 
-    /* a client on a unix socket has none, nor any that is to be told */
+    /*
+     * a client on a unix socket has none, nor any that is to be told; that of a
+     * shop is no visitor's
+     */
 
     if (r->connection->sockaddr->sa_family == AF_UNIX
-        || ctx->conf->client_ip == NGX_HTTP_SGTM_IP_NONE)
+        || ctx->conf->client_ip == NGX_HTTP_SGTM_IP_NONE
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
     {
         return NGX_OK;
     }

@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../hit/sgtm_mp.h"
+#include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_handler.h"
@@ -92,6 +93,10 @@ ngx_uint_t
 ngx_http_sgtm_body_too_large(ngx_http_sgtm_ctx_t *ctx, off_t size)
 {
     off_t  max;
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK) {
+        return size > NGX_HTTP_SGTM_WEBHOOK_MAX_BODY;
+    }
 
     max = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
           ? ctx->conf->max_preview : (off_t) ctx->conf->max_body;

@@ -8,6 +8,7 @@
 #include "../delivery/ngx_http_sgtm_fallback.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
 #include "../intake/ngx_http_sgtm_mp.h"
+#include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
@@ -158,6 +159,12 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* a header makes no shop's signature needless */
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK) {
+        ctx->preview = 0;
+    }
+
     ctx->status = ngx_http_sgtm_check(r, ctx);
     ctx->gate_time = ngx_http_sgtm_now() - now;
 
@@ -276,7 +283,8 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_opaque(r, ctx);
 
     } else if (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
-               && ctx->route != NGX_HTTP_SGTM_ROUTE_MP)
+               && ctx->route != NGX_HTTP_SGTM_ROUTE_MP
+               && ctx->route != NGX_HTTP_SGTM_ROUTE_WEBHOOK)
     {
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
 
@@ -286,6 +294,9 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP) {
         ctx->status = ngx_http_sgtm_gate_mp(r, ctx, &body);
 
+    } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK) {
+        ctx->status = ngx_http_sgtm_webhook(r, ctx, &body);
+
     } else {
         ctx->status = ngx_http_sgtm_gate_run(r, ctx, &body);
     }
@@ -293,7 +304,8 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ctx->method = r->method_name;
     ctx->args = r->args;
 
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+    if ((ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+         || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
         && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
     {
         ctx->status = ngx_http_sgtm_fail(ctx);
@@ -489,10 +501,14 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                ? NGX_HTTP_NO_CONTENT : ngx_http_sgtm_fail(ctx);
     }
 
-    /* a hit's ids are read with the hit, unless it passes as it is */
+    /*
+     * a hit's ids are read with the hit, unless it passes as it is, and what
+     * stands behind a webhook's path goes nowhere
+     */
 
     if ((ctx->route != NGX_HTTP_SGTM_ROUTE_HIT || ctx->preview)
         && ctx->route != NGX_HTTP_SGTM_ROUTE_PREVIEW
+        && ctx->route != NGX_HTTP_SGTM_ROUTE_WEBHOOK
         && ngx_http_sgtm_route_ids(r, ctx) != NGX_OK)
     {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_FOREIGN_ID,
@@ -504,6 +520,13 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_API_SECRET,
                                     NGX_HTTP_FORBIDDEN);
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK
+        && ngx_http_sgtm_webhook_find(ctx) == NULL)
+    {
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_PATH,
+                                    NGX_HTTP_NOT_FOUND);
     }
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_PASS && !conf->passthrough
@@ -632,7 +655,8 @@ ngx_http_sgtm_end(void *data)
      */
 
     if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_MP)
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
     {
         ngx_http_sgtm_log_strip(r, ctx);
     }

@@ -56,6 +56,15 @@ static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
     { ngx_string("debug/mp/collect"), NGX_HTTP_SGTM_PATH_IS,
       NGX_HTTP_SGTM_ROUTE_MP_DEBUG },
 
+    { ngx_string("webhook/stripe"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
+
+    { ngx_string("webhook/shopify"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
+
+    { ngx_string("webhook/woocommerce"), NGX_HTTP_SGTM_PATH_IS,
+      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
+
     { ngx_string("gtm.js"), NGX_HTTP_SGTM_PATH_IS,
       NGX_HTTP_SGTM_ROUTE_TAG },
 

@@ -35,8 +35,6 @@ typedef struct {
 } ngx_http_sgtm_messages_t;
 
 
-static ngx_int_t ngx_http_sgtm_secret_file(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_str_t *text);
 static ngx_int_t ngx_http_sgtm_secret_read(ngx_conf_t *cf, ngx_fd_t fd,
     ngx_str_t *name, ngx_str_t *text);
 static char *ngx_http_sgtm_secret_add(ngx_conf_t *cf,
@@ -110,7 +108,7 @@ ngx_http_sgtm_conf_api_secret(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_sgtm_secret_file(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *text)
 {
     ngx_fd_t         fd;

@@ -19,6 +19,13 @@ char *ngx_http_sgtm_conf_api_secret(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /*
+ * Reads a file of secrets into the temporary pool: it has to be a file, and is
+ * warned about where everybody may read it.  NGX_OK, or NGX_ERROR, logged.
+ */
+ngx_int_t ngx_http_sgtm_secret_file(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *text);
+
+/*
  * Whether the query has an "api_secret" and each is one of the tenant's:
  * NGX_OK or NGX_DECLINED, after the same time.
  */

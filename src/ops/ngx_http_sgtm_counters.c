@@ -92,13 +92,13 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("duplicate"), sgtm_string("event"),
       sgtm_string("seen before") },
     { sgtm_string("json"), sgtm_string(""),
-      sgtm_string("not as the Measurement Protocol has it") },
+      sgtm_string("not as webhooks of this shop have it") },
     { sgtm_string("api_secret"), sgtm_string("api_secret"),
       sgtm_string("not known here") },
     { sgtm_string("signature"), sgtm_string("signature"),
       sgtm_string("wrong") },
     { sgtm_string("stale"), sgtm_string("signature"),
-      sgtm_string("too old") },
+      sgtm_string("of another time") },
     { sgtm_string("topic"), sgtm_string("topic"),
       sgtm_string("of no use here") }
 };

@@ -1,0 +1,538 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_conf.h"
+#include "../gate/ngx_http_sgtm_commit.h"
+#include "../gate/ngx_http_sgtm_gate.h"
+#include "../gate/ngx_http_sgtm_headers.h"
+#include "ngx_http_sgtm_mp.h"
+#include "ngx_http_sgtm_webhook.h"
+#include "sgtm_order.h"
+#include "sgtm_signature.h"
+
+
+#define NGX_HTTP_SGTM_WEBHOOK_PATH  "webhook/"
+
+/* each is tried with each body */
+#define NGX_HTTP_SGTM_WEBHOOK_SECRETS  8
+
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_str_t    topic;                /* a header; empty: in the body */
+} ngx_http_sgtm_webhook_shop_t;
+
+
+static ngx_int_t ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_array_t *secrets);
+static ngx_int_t ngx_http_sgtm_webhook_signed(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_webhook_t *webhook,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_sgtm_webhook_send(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
+static ngx_int_t ngx_http_sgtm_webhook_uri(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_webhook_args(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_webhook_headers(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static void ngx_http_sgtm_webhook_header(ngx_http_request_t *r,
+    const ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_webhook_answer(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t disposition, ngx_uint_t reason, ngx_int_t status);
+static ngx_int_t ngx_http_sgtm_webhook_fail(ngx_http_sgtm_ctx_t *ctx);
+
+
+/* by sgtm_shop_e */
+
+static ngx_http_sgtm_webhook_shop_t  ngx_http_sgtm_webhook_shops[] = {
+    { ngx_string("stripe"), ngx_null_string },
+    { ngx_string("shopify"), ngx_string("x-shopify-topic") },
+    { ngx_string("woocommerce"), ngx_string("x-wc-webhook-topic") }
+};
+
+
+char *
+ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_sgtm_loc_conf_t *slcf = conf;
+
+    ngx_str_t                *value, name;
+    ngx_uint_t                i, shop;
+    ngx_http_sgtm_webhook_t  *webhook;
+
+    value = cf->args->elts;
+
+    for (shop = 0; shop < SGTM_SHOP_N; shop++) {
+        name = ngx_http_sgtm_webhook_shops[shop].name;
+
+        if (value[1].len == name.len
+            && ngx_strncmp(value[1].data, name.data, name.len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (shop == SGTM_SHOP_N) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                              "\"stripe\", \"shopify\" or \"woocommerce\"");
+    }
+
+    if (value[2].len <= sizeof("secret_file=") - 1
+        || ngx_strncmp(value[2].data, "secret_file=",
+                       sizeof("secret_file=") - 1)
+           != 0)
+    {
+        return ngx_http_sgtm_conf_invalid(cf, &value[2],
+                              "\"secret_file=\" and a file's name");
+    }
+
+    if (slcf->webhooks != NGX_CONF_UNSET_PTR) {
+        webhook = slcf->webhooks->elts;
+
+        for (i = 0; i < slcf->webhooks->nelts; i++) {
+            if (webhook[i].shop == shop) {
+                return "is duplicate";
+            }
+        }
+    }
+
+    webhook = ngx_http_sgtm_conf_push(cf, &slcf->webhooks,
+                                      sizeof(ngx_http_sgtm_webhook_t));
+    if (webhook == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    webhook->shop = shop;
+
+    name.data = value[2].data + sizeof("secret_file=") - 1;
+    name.len = value[2].len - (sizeof("secret_file=") - 1);
+
+    return (ngx_http_sgtm_webhook_secrets(cf, &name, &webhook->secrets)
+            == NGX_OK) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* one a line, so that a new one works before the old one ends */
+
+static ngx_int_t
+ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_array_t *secrets)
+{
+    size_t      len;
+    u_char     *p, *last, *end;
+    ngx_str_t   text, *secret;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK
+        || ngx_http_sgtm_secret_file(cf, name, &text) != NGX_OK
+        || ngx_array_init(secrets, cf->pool, 2, sizeof(ngx_str_t)) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    last = text.data + text.len;
+
+    for (p = text.data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, LF);
+        if (end == NULL) {
+            end = last;
+        }
+
+        for (len = end - p; len && p[len - 1] <= ' '; len--) { /* void */ }
+
+        while (len && *p <= ' ') {
+            p++;
+            len--;
+        }
+
+        if (len == 0) {
+            continue;
+        }
+
+        if (secrets->nelts == NGX_HTTP_SGTM_WEBHOOK_SECRETS) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "there are more than %d secrets in \"%V\"",
+                               NGX_HTTP_SGTM_WEBHOOK_SECRETS, name);
+            return NGX_ERROR;
+        }
+
+        secret = ngx_array_push(secrets);
+        if (secret == NULL) {
+            return NGX_ERROR;
+        }
+
+        secret->len = len;
+        secret->data = ngx_pnalloc(cf->pool, len);
+        if (secret->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(secret->data, p, len);
+    }
+
+    ngx_explicit_memzero(text.data, text.len);
+
+    if (secrets->nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "there is no secret in \"%V\"",
+                           name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_http_sgtm_webhook_t *
+ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
+{
+    size_t                    len;
+    ngx_str_t                *name;
+    ngx_uint_t                i;
+    ngx_http_sgtm_webhook_t  *webhook;
+
+    len = sizeof(NGX_HTTP_SGTM_WEBHOOK_PATH) - 1;
+
+    if (ctx->conf->webhooks == NULL) {
+        return NULL;
+    }
+
+    webhook = ctx->conf->webhooks->elts;
+
+    for (i = 0; i < ctx->conf->webhooks->nelts; i++) {
+        name = &ngx_http_sgtm_webhook_shops[webhook[i].shop].name;
+
+        if (ctx->path.len == len + name->len
+            && ngx_memcmp(ctx->path.data + len, name->data, name->len) == 0)
+        {
+            return &webhook[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    int                       rc;
+    ngx_int_t                 status;
+    ngx_str_t                 topic;
+    sgtm_order_t              order;
+    ngx_http_sgtm_webhook_t  *webhook;
+
+    /* there is one: without it the request was refused by its head */
+
+    webhook = ngx_http_sgtm_webhook_find(ctx);
+
+    if (webhook == NULL) {
+        return ngx_http_sgtm_webhook_fail(ctx);
+    }
+
+    status = ngx_http_sgtm_webhook_signed(r, ctx, webhook, body);
+
+    if (status != NGX_OK) {
+        return status;
+    }
+
+    ngx_http_sgtm_webhook_header(r,
+                          &ngx_http_sgtm_webhook_shops[webhook->shop].topic,
+                          &topic);
+
+    rc = sgtm_order_read(&order, webhook->shop, ngx_http_sgtm_str(&topic),
+                         ngx_http_sgtm_str(body), ngx_time());
+
+    if (rc == SGTM_DECLINED) {
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_FILTERED,
+                                            NGX_HTTP_SGTM_REASON_TOPIC,
+                                            NGX_HTTP_OK);
+    }
+
+    if (rc != SGTM_OK) {
+
+        if (order.failed) {
+            return ngx_http_sgtm_webhook_fail(ctx);
+        }
+
+        ctx->param.data = (u_char *) (order.param ? order.param : "body");
+        ctx->param.len = ngx_strlen(ctx->param.data);
+
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_REFUSED,
+                                            NGX_HTTP_SGTM_REASON_JSON,
+                                            NGX_HTTP_BAD_REQUEST);
+    }
+
+    status = ngx_http_sgtm_webhook_send(r, ctx, &order);
+
+    sgtm_order_free(&order);
+
+    return status;
+}
+
+
+/* NGX_OK: the shop has sent it; else the status to answer with */
+
+static ngx_int_t
+ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_webhook_t *webhook, ngx_str_t *body)
+{
+    int        rc, stale;
+    ngx_str_t  header;
+
+    ngx_http_sgtm_webhook_header(r,
+                 (ngx_str_t *) &sgtm_signature_headers[webhook->shop],
+                 &header);
+
+    /* a new webhook is tried out before it has a secret */
+
+    if (webhook->shop == SGTM_SHOP_WOOCOMMERCE && header.len == 0
+        && sgtm_order_ping(ngx_http_sgtm_str(body)))
+    {
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_FILTERED,
+                                            NGX_HTTP_SGTM_REASON_TOPIC,
+                                            NGX_HTTP_OK);
+    }
+
+    rc = sgtm_signature(webhook->shop, ngx_http_sgtm_str(&header),
+                        ngx_http_sgtm_str(body),
+                        ngx_http_sgtm_str(webhook->secrets.elts),
+                        webhook->secrets.nelts, ngx_time(), &stale);
+
+    if (rc == SGTM_ERROR) {
+        return ngx_http_sgtm_webhook_fail(ctx);
+    }
+
+    if (rc != SGTM_OK) {
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_REFUSED,
+                                            NGX_HTTP_SGTM_REASON_SIGNATURE,
+                                            NGX_HTTP_UNAUTHORIZED);
+    }
+
+    if (stale) {
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_REFUSED,
+                                            NGX_HTTP_SGTM_REASON_STALE,
+                                            NGX_HTTP_BAD_REQUEST);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_order_t *order)
+{
+    char       *text;
+    ngx_str_t   json;
+
+    text = sgtm_order_print(order);
+    if (text == NULL) {
+        return ngx_http_sgtm_webhook_fail(ctx);
+    }
+
+    json.len = ngx_strlen(text);
+    json.data = ngx_pnalloc(r->pool, json.len);
+
+    if (json.data) {
+        ngx_memcpy(json.data, text, json.len);
+    }
+
+    cJSON_free(text);
+
+    if (json.data == NULL
+        || ngx_http_sgtm_webhook_uri(r, ctx) != NGX_OK
+        || ngx_http_sgtm_webhook_args(r, ctx) != NGX_OK
+        || ngx_http_sgtm_webhook_headers(r, ctx) != NGX_OK
+        || ngx_http_sgtm_commit_body(r, json.data, json.len) != NGX_OK)
+    {
+        return ngx_http_sgtm_webhook_fail(ctx);
+    }
+
+    return ngx_http_sgtm_gate_mp(r, ctx, &json);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_uri(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char     *p;
+    size_t      prefix;
+    ngx_str_t   path = ngx_string("mp/collect");
+
+    prefix = ctx->path.data - r->uri.data;
+
+    p = ngx_pnalloc(r->pool, prefix + path.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, r->uri.data, prefix);
+    ngx_memcpy(p + prefix, path.data, path.len);
+
+    r->uri.data = p;
+    r->uri.len = prefix + path.len;
+
+    ctx->path.data = p + prefix;
+    ctx->path.len = path.len;
+
+    /* what the client has sent is for the log, without its arguments */
+
+    r->valid_unparsed_uri = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_str_t   *id;
+    ngx_uint_t   i;
+    sgtm_str_t  *secret;
+
+    static u_char  name[] = "measurement_id=";
+    static u_char  more[] = "&api_secret=";
+
+    secret = ngx_http_sgtm_str(&ctx->conf->api_secret);
+
+    p = ngx_pnalloc(r->pool, sizeof(name) + SGTM_MAX_KEY + sizeof(more)
+                             + sgtm_args_encode(NULL, secret));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->args.data = p;
+
+    p = ngx_cpymem(p, name, sizeof(name) - 1);
+
+    /* the others of the list have no stream: AW-, DC-, GT- */
+
+    id = ctx->conf->tag_ids ? ctx->conf->tag_ids->elts : NULL;
+
+    for (i = 0; id && i < ctx->conf->tag_ids->nelts; i++) {
+        if (id[i].len <= SGTM_MAX_KEY && id[i].data[0] == 'G'
+            && id[i].data[1] == '-')
+        {
+            p = ngx_cpymem(p, id[i].data, id[i].len);
+            break;
+        }
+    }
+
+    if (secret->len) {
+        p = ngx_cpymem(p, more, sizeof(more) - 1);
+        p += sgtm_args_encode(p, secret);
+    }
+
+    r->args.len = p - r->args.data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_headers(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_table_elt_t  *h, *agent;
+
+    static ngx_table_elt_t  type = {
+        0, ngx_string("Content-Type"), ngx_string("application/json"),
+        (u_char *) "content-type"
+#if (nginx_version >= 1023000)
+        , NULL
+#endif
+    };
+
+    agent = r->headers_in.user_agent;
+
+    /* old elements stay where they are: nginx points to some of them */
+
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 2,
+                      sizeof(ngx_table_elt_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    h = ngx_list_push(&r->headers_in.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = type;
+    h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
+
+    r->headers_in.content_type = h;
+
+    if (agent) {
+        h = ngx_list_push(&r->headers_in.headers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        *h = *agent;
+        r->headers_in.user_agent = h;
+    }
+
+    ngx_http_sgtm_headers_forget(r);
+
+    ctx->cookies = 0;
+    ctx->gpc = 0;
+
+    return ngx_http_sgtm_headers_scan(r, ctx);
+}
+
+
+static void
+ngx_http_sgtm_webhook_header(ngx_http_request_t *r, const ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    ngx_str_null(value);
+
+    if (name->len == 0) {
+        return;
+    }
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == name->len
+                && ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
+            {
+                *value = h[i].value;
+                return;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_answer(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t disposition,
+    ngx_uint_t reason, ngx_int_t status)
+{
+    ctx->disposition = disposition;
+    ctx->reason = reason;
+
+    return status;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_webhook_fail(ngx_http_sgtm_ctx_t *ctx)
+{
+    return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_FAILED,
+                                        NGX_HTTP_SGTM_REASON_INTERNAL,
+                                        NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
