@@ -230,7 +230,7 @@ build/unit/delivery/%.o: src/delivery/%.c
 $(STORE_UNITS): build/unit/%: build/unit/%.o \
     $(STORE_SRCS:src/%.c=build/unit/%.o) \
     $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
-	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(STORE_LIBS)
+	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(STORE_LIBS) $(HIT_LIBS)
 
 build/unit/%.o: t/unit/%.c
 	@mkdir -p $(@D)
