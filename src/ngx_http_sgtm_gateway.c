@@ -64,7 +64,7 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 
     smcf->gateways = 1;
 
-    if (conf->dedup) {
+    if (conf->dedup || conf->webhooks) {
         smcf->dedup = 1;
     }
 

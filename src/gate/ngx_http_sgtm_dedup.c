@@ -36,9 +36,12 @@ static char *ngx_http_sgtm_dedup_key(ngx_conf_t *cf,
 static void ngx_http_sgtm_dedup_prints(ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_dedup_table_t *table, sgtm_event_t *events, ngx_uint_t n,
     ngx_http_sgtm_dedup_id_t *ids);
+static ngx_int_t ngx_http_sgtm_dedup_window(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_event_t *events, ngx_uint_t n,
+    uint32_t window);
 static ngx_uint_t ngx_http_sgtm_dedup_reserve(ngx_http_sgtm_ctx_t *ctx,
     sgtm_seen_t *seen, sgtm_event_t *events, ngx_http_sgtm_dedup_id_t *ids,
-    ngx_uint_t n);
+    ngx_uint_t n, uint32_t window);
 static void ngx_http_sgtm_dedup_close(ngx_shm_zone_t *shm_zone,
     sgtm_seen_ref_t *refs, ngx_uint_t n, ngx_uint_t confirm);
 
@@ -271,7 +274,26 @@ ngx_int_t
 ngx_http_sgtm_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_event_t *events, ngx_uint_t n)
 {
+    return ngx_http_sgtm_dedup_window(r, ctx, events, n,
+                                      ctx->conf->dedup->window);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_dedup_for(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_event_t *events, ngx_uint_t n, ngx_uint_t seconds)
+{
+    return ngx_http_sgtm_dedup_window(r, ctx, events, n,
+                                      seconds * SGTM_SEEN_SECOND);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_dedup_window(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_event_t *events, ngx_uint_t n, uint32_t window)
+{
     ngx_uint_t                    i, nids, duplicates;
+    sgtm_seen_ref_t              *refs;
     ngx_shm_zone_t               *zone;
     ngx_slab_pool_t              *shpool;
     ngx_http_sgtm_main_conf_t    *smcf;
@@ -288,10 +310,18 @@ ngx_http_sgtm_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_OK;
     }
 
-    ctx->reserved = ngx_palloc(r->pool, nids * sizeof(sgtm_seen_ref_t));
-    if (ctx->reserved == NULL) {
+    refs = ngx_palloc(r->pool,
+                      (ctx->nreserved + nids) * sizeof(sgtm_seen_ref_t));
+    if (refs == NULL) {
         return NGX_ERROR;
     }
+
+    if (ctx->nreserved) {
+        ngx_memcpy(refs, ctx->reserved,
+                   ctx->nreserved * sizeof(sgtm_seen_ref_t));
+    }
+
+    ctx->reserved = refs;
 
     smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
 
@@ -304,7 +334,7 @@ ngx_http_sgtm_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_shmtx_lock(&shpool->mutex);
 
     duplicates = ngx_http_sgtm_dedup_reserve(ctx, table->seen, events, ids,
-                                             nids);
+                                             nids, window);
 
     ngx_shmtx_unlock(&shpool->mutex);
 
@@ -355,7 +385,8 @@ ngx_http_sgtm_dedup_prints(ngx_http_sgtm_ctx_t *ctx,
 
 static ngx_uint_t
 ngx_http_sgtm_dedup_reserve(ngx_http_sgtm_ctx_t *ctx, sgtm_seen_t *seen,
-    sgtm_event_t *events, ngx_http_sgtm_dedup_id_t *ids, ngx_uint_t n)
+    sgtm_event_t *events, ngx_http_sgtm_dedup_id_t *ids, ngx_uint_t n,
+    uint32_t window)
 {
     uint32_t          now;
     ngx_uint_t        i, duplicates;
@@ -375,9 +406,7 @@ ngx_http_sgtm_dedup_reserve(ngx_http_sgtm_ctx_t *ctx, sgtm_seen_t *seen,
 
         ref = &ctx->reserved[ctx->nreserved];
 
-        if (sgtm_seen_reserve(seen, ids[i].print, now,
-                              ctx->conf->dedup->window, ref)
-            == SGTM_OK)
+        if (sgtm_seen_reserve(seen, ids[i].print, now, window, ref) == SGTM_OK)
         {
             ctx->nreserved++;
             continue;

@@ -69,6 +69,14 @@ ngx_int_t ngx_http_sgtm_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_event_t *events, ngx_uint_t n);
 
 /*
+ * The same for a window of this many seconds, also where ctx->conf->dedup is
+ * not set; it may come before a call of the other, and both are ended together.
+ */
+ngx_int_t ngx_http_sgtm_dedup_for(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_event_t *events, ngx_uint_t n,
+    ngx_uint_t seconds);
+
+/*
  * At the end of a request, once its disposition is settled: what was forwarded
  * or queued is confirmed, anything else released.
  */

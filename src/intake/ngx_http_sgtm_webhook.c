@@ -7,8 +7,10 @@
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
 #include "../gate/ngx_http_sgtm_commit.h"
+#include "../gate/ngx_http_sgtm_dedup.h"
 #include "../gate/ngx_http_sgtm_gate.h"
 #include "../gate/ngx_http_sgtm_headers.h"
+#include "../hit/sgtm_events.h"
 #include "ngx_http_sgtm_mp.h"
 #include "ngx_http_sgtm_webhook.h"
 #include "sgtm_order.h"
@@ -16,6 +18,9 @@
 
 
 #define NGX_HTTP_SGTM_WEBHOOK_PATH  "webhook/"
+
+/* seconds that a sale or a refund is known for: shops retry for three days */
+#define NGX_HTTP_SGTM_WEBHOOK_WINDOW   (7 * 24 * 60 * 60)
 
 /* each is tried with each body */
 #define NGX_HTTP_SGTM_WEBHOOK_SECRETS  8
@@ -32,6 +37,8 @@ static ngx_int_t ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf,
 static ngx_int_t ngx_http_sgtm_webhook_signed(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_webhook_t *webhook,
     ngx_str_t *body);
+static ngx_int_t ngx_http_sgtm_webhook_seen(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
 static ngx_int_t ngx_http_sgtm_webhook_send(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
 static ngx_int_t ngx_http_sgtm_webhook_uri(ngx_http_request_t *r,
@@ -268,7 +275,11 @@ ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                                             NGX_HTTP_BAD_REQUEST);
     }
 
-    status = ngx_http_sgtm_webhook_send(r, ctx, &order);
+    status = ngx_http_sgtm_webhook_seen(r, ctx, &order);
+
+    if (status == NGX_OK) {
+        status = ngx_http_sgtm_webhook_send(r, ctx, &order);
+    }
 
     sgtm_order_free(&order);
 
@@ -318,6 +329,57 @@ ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_REFUSED,
                                             NGX_HTTP_SGTM_REASON_STALE,
                                             NGX_HTTP_BAD_REQUEST);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Events leave that were sent before.  NGX_OK: some are left; else the status
+ * to answer with.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_webhook_seen(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_order_t *order)
+{
+    ngx_int_t     rc;
+    ngx_uint_t    i;
+    sgtm_str_t   *id;
+    sgtm_event_t  events[SGTM_ORDER_MAX_EVENTS];
+
+    static const sgtm_str_t  kind = sgtm_string("webhook");
+
+    ngx_memzero(events, sizeof(events));
+
+    for (i = 0; i < order->nevents; i++) {
+        events[i].tid = kind;
+        events[i].plain = 1;
+
+        id = &events[i].ids[SGTM_EVENT_ID];
+
+        id->data = (u_char *) order->keys[i];
+        id->len = ngx_strlen(id->data);
+    }
+
+    rc = ngx_http_sgtm_dedup_for(r, ctx, events, order->nevents,
+                                 NGX_HTTP_SGTM_WEBHOOK_WINDOW);
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_sgtm_webhook_fail(ctx);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_DUPLICATE,
+                                            NGX_HTTP_SGTM_REASON_DUPLICATE,
+                                            NGX_HTTP_OK);
+    }
+
+    for (i = order->nevents; i > 0; i--) {
+        if (events[i - 1].duplicate) {
+            sgtm_order_drop(order, i - 1);
+        }
     }
 
     return NGX_OK;
