@@ -81,6 +81,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_sgtm_spool_option(ngx_conf_t *cf,
     ngx_http_sgtm_spool_t *spool, ngx_str_t *value);
+static void ngx_http_sgtm_spool_wake(ngx_http_sgtm_spooler_t *sp);
 static void ngx_http_sgtm_spool_begin(ngx_event_t *ev);
 static void ngx_http_sgtm_spool_run(void *data, ngx_log_t *log);
 static void ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc);
@@ -348,7 +349,7 @@ ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
     sp->last_put = &put->record.next;
 
     if (!sp->busy) {
-        ngx_post_event(&sp->begin, &ngx_posted_events);
+        ngx_http_sgtm_spool_wake(sp);
     }
 
     return NGX_OK;
@@ -377,10 +378,23 @@ ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
     sp->last_job = &job->next;
 
     if (!sp->busy) {
-        ngx_post_event(&sp->begin, &ngx_posted_events);
+        ngx_http_sgtm_spool_wake(sp);
     }
 
     return NGX_OK;
+}
+
+
+/* a worker that is told to exit would not wait for a posted event alone */
+
+static void
+ngx_http_sgtm_spool_wake(ngx_http_sgtm_spooler_t *sp)
+{
+    if (!sp->stalled.timer_set) {
+        ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
+    }
+
+    ngx_post_event(&sp->begin, &ngx_posted_events);
 }
 
 
@@ -406,8 +420,6 @@ ngx_http_sgtm_spool_begin(ngx_event_t *ev)
 
     sp->rc = SGTM_STORE_OK;
     sp->busy = 1;
-
-    ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
 
     if (ngx_thread_task_post(sp->conf->threads, sp->task) == NGX_OK) {
         return;
@@ -495,7 +507,7 @@ ngx_http_sgtm_spool_done(ngx_event_t *ev)
     sp->busy = 0;
 
     if (sp->puts || sp->jobs) {
-        ngx_post_event(&sp->begin, &ngx_posted_events);
+        ngx_http_sgtm_spool_wake(sp);
     }
 }
 
