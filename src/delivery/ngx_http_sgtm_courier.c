@@ -383,7 +383,6 @@ ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
         /* what an outage has put off need not wait any longer */
 
         t->take.now = ngx_max(e->now, lane->pull);
-        lane->pull = 0;
     }
 
     return 1;
@@ -540,6 +539,7 @@ static void
 ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_take_t *t, ngx_uint_t lost)
 {
+    ngx_uint_t             n;
     sgtm_record_t         *record, *next;
     ngx_http_sgtm_lane_t  *lane;
 
@@ -566,8 +566,11 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
         lane->again = t->take.again;
     }
 
+    n = 0;
+
     for (record = t->take.list; record; record = next) {
         next = record->next;
+        n++;
 
         if (ngx_http_sgtm_lane_add(lane, record, courier->generation)
             != NGX_OK)
@@ -578,6 +581,12 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
                           "courier \"%V\": no memory for a hit",
                           &lane->node.str);
         }
+    }
+
+    /* but one that fails again has a wait of its own */
+
+    if (!t->probe && 2 * n <= t->take.limit) {
+        lane->pull = 0;
     }
 
     ngx_http_sgtm_courier_next(lane);

@@ -22,6 +22,9 @@
 /* how much later than the next probe the hit of a probe that failed is due */
 #define NGX_HTTP_SGTM_LANE_PUT_OFF      8
 
+/* hits of one client are put off by a millisecond more each */
+#define NGX_HTTP_SGTM_LANE_BEHIND       1000
+
 
 typedef enum {
     NGX_HTTP_SGTM_ANSWER_GOOD = 0,
@@ -392,7 +395,7 @@ ngx_http_sgtm_hit_failed(ngx_http_sgtm_hit_t *hit)
         due = ngx_http_sgtm_lane_now()
               + ngx_max(ngx_http_sgtm_circuit_jitter(wait), retry_after);
 
-        lane->pull = ngx_max(lane->pull, due);
+        lane->pull = ngx_max(lane->pull, due + NGX_HTTP_SGTM_LANE_BEHIND);
 
         ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RELEASE, due);
 
