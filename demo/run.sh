@@ -170,12 +170,16 @@ and try
   2. Choose "Accept all", look around, buy something: hits arrive as sent.
   3. Open "Cookie settings", choose "Reject all", go on: the page shows what
      the gateway takes out of the query, the cookies, Referer and address.
+  4. Take the tagging server down, by the page's switch or from a terminal, go
+     on, and bring it up again: hits wait on disk and arrive late, dated right.
+     curl -X POST $shop/tagging/down
+     curl -X POST $shop/tagging/up
 
 Ctrl-C ends it.  Events that reach the tagging server:
 
 END
 
-perl "$top/demo/show.pl" hits.json &
+perl "$top/demo/show.pl" hits.json switch &
 show=$!
 
 wait "$server" || :

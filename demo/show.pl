@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 
 # Follows the tagging server's record of hits and prints a line an event: what
-# arrived, not what was sent.
+# arrived, not what was sent.  Follows the log of its switch too: while there
+# is a file "down", it takes no hits.
 #
-#     demo/show.pl hits.json
+#     demo/show.pl hits.json switch
 
 use strict;
 use warnings;
@@ -11,7 +12,6 @@ use warnings;
 use IO::Handle ();
 use JSON::PP ();
 
-my ($file) = @ARGV;
 my $parent = getppid;
 my $colour = -t STDOUT && !exists $ENV{NO_COLOR};
 
@@ -19,22 +19,59 @@ STDOUT->autoflush(1);
 
 line('time', 'event', 'consent', 'client id', 'address', 'cookies', 'page');
 
-open(my $in, '<', $file) or die "$file: $!\n";
+my @logs = map { { name => $_, part => '' } } @ARGV;
+my @readers = (\&show, \&turn);
 
-my $part = '';
+for my $log (@logs) {
+    open($log->{in}, '<', $log->{name}) or die "$log->{name}: $!\n";
+}
 
 # the shell that started this may end without a word
 
 while (getppid == $parent) {
-    $part .= readline($in) // '';
+    my $read = 0;
 
-    if ($part =~ s/\A(.*)\n\z//s) {
-        show($1);
-        next;
+    for my $i (0 .. $#logs) {
+        my $line = follow($logs[$i]);
+
+        next if !defined $line;
+
+        $readers[$i]->($line);
+        $read = 1;
     }
 
-    seek $in, 0, 1;
-    select undef, undef, undef, 0.1;
+    select undef, undef, undef, 0.1 if !$read;
+}
+
+
+# the next line, once all of it is there
+
+sub follow {
+    my ($log) = @_;
+
+    $log->{part} .= readline($log->{in}) // '';
+
+    if ($log->{part} =~ s/\A(.*)\n\z//s) {
+        return $1;
+    }
+
+    seek $log->{in}, 0, 1;
+
+    return undef;
+}
+
+
+sub turn {
+    my ($to) = @_;
+
+    if ($to eq 'down') {
+        open(my $down, '>', 'down') or die "down: $!\n";
+
+    } else {
+        unlink 'down';
+    }
+
+    print "-- the tagging server is $to --\n";
 }
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 
 # The demo of "make run", as a visitor goes through it: with an ad's click id
-# into the shop, all rejected, all accepted, a purchase, only analytics.  What
-# the tagging server has recorded is compared with what the browser sent.
-# Then its ends: nothing may be left of it, neither processes nor files.
+# into the shop, all rejected, all accepted, a purchase, only analytics, an
+# outage of the tagging server.  What the tagging server has recorded is compared
+# with what the browser sent.  Then its ends: nothing may be left of it, neither
+# processes nor files.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -531,6 +532,67 @@ SKIP: {
     is $status->{tenants}{'demo-shop'}{hits}{forwarded}, scalar @requests,
        'the module counted them';
 
+    # The tagging server goes down: what is sent is answered, waits on disk,
+    # and arrives once when it is back, each hit with the time of its event.
+
+    my $state = sub {
+        return "document.querySelector('#queue-state').textContent"
+               . " == 'The tagging server is $_[0].'";
+    };
+
+    $b->go("$url/");
+    event('page_view', 8);
+
+    ok $b->wait($state->('up')), 'the page says that it is up';
+    $b->click('#queue-turn');
+    ok $b->wait($state->('down')), 'and down, by its switch';
+    is $http->get("$url/tagging")->{content}, 'down', 'which others see';
+
+    $hits = hits();
+    $b->click('#queue-look');
+
+    ok $b->wait("+document.querySelector('#queue-waiting').textContent >= 4"),
+       'the queue fills';
+    ok $b->wait("document.querySelector('#hits .tally').textContent"
+                . " == 'waits in the queue'"), 'the page says so of a hit';
+    is $shown->('#hits .answer'), 'Answer: 204 queued, upstream_5xx',
+       'which was answered all the same';
+    is scalar(() = hits()), $hits, 'none has arrived';
+
+    $b->click('#queue-look');
+
+    is $http->get("$url/tagging/up")->{status}, 405, 'a link does not switch';
+    is $http->post("$url/tagging/up")->{status}, 204, 'a terminal does';
+
+    ok $b->wait($state->('up')), 'it drains, with nothing left at the end';
+
+    wait_for { hits() == (@requests = requests($b)) };
+
+    is scalar(() = hits()), scalar @requests, 'every hit has arrived, once';
+
+    my @late = grep { exists $_->{'epn.event_timestamp'} } events();
+
+    cmp_ok scalar @late, '>=', 4, 'the late ones tell their time';
+    is_deeply [grep { $late[$_]{_s} < $late[$_ - 1]{_s} } 1 .. $#late], [],
+              'in order';
+
+    for my $e (@late) {
+        my $sent = $e->{'epn.event_timestamp'} / 1000;
+
+        cmp_ok abs($sent - time), '<', 60, 'the right one';
+    }
+
+    $status = JSON::PP->new->decode($http->get("$url/status")->{content});
+
+    is $status->{spool}{dead}, 0, 'none was given up';
+    is $status->{spool}{kept}, $status->{spool}{delivered},
+       'all that was kept is delivered';
+    is $status->{spool}{kept},
+       $status->{tenants}{'demo-shop'}{hits}{queued}, 'which are those queued';
+    like SGTM::Run::get($out),
+         qr/^-- the tagging server is down --\n(?:.*\n)*-- .* is up --\n/m,
+         'the terminal told both';
+
     # the pages themselves
 
     is_deeply $b->complaints, [], 'the browser has nothing to complain about';
@@ -565,7 +627,13 @@ kill 'TERM', $pid;
 
 is ended(), 0, 'it ends';
 is_deeply [dirs()], [], 'nothing is left';
-is SGTM::Run::get($log), '', 'nginx had nothing to say';
+
+# whether the courier finds the server down depends on how soon it is back
+
+(my $said = SGTM::Run::get($log))
+    =~ s/^.*\[warn\] .* courier "localhost\@courier": .* is down, .*\n//mg;
+
+is $said, '', 'nginx had nothing else to say';
 
 is_deeply [$sanitized->_reports], [], 'nor a sanitizer';
 

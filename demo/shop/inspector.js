@@ -400,7 +400,8 @@
         }
 
         if (!hit.got) {
-            return Date.now() - hit.time < LOST ? 'on its way'
+            return /queued/.test(hit.sent.answer) ? 'waits in the queue'
+                   : Date.now() - hit.time < LOST ? 'on its way'
                    : 'did not arrive';
         }
 
