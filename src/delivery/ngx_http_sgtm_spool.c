@@ -57,6 +57,8 @@ typedef struct {
     ngx_http_sgtm_job_t         *jobs;
     ngx_http_sgtm_job_t        **last_job;
     size_t                       size;     /* of all hits that wait */
+    size_t                       seen;     /* when begin was put off */
+    ngx_msec_t                   since;    /* begin is posted */
 
     ngx_thread_task_t           *task;     /* its ctx is this */
     ngx_event_t                  begin;    /* posted: the loop's events first */
@@ -394,6 +396,13 @@ ngx_http_sgtm_spool_wake(ngx_http_sgtm_spooler_t *sp)
         ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
     }
 
+    if (sp->begin.posted) {
+        return;
+    }
+
+    sp->since = ngx_current_msec;
+    sp->seen = 0;
+
     ngx_post_event(&sp->begin, &ngx_posted_events);
 }
 
@@ -408,6 +417,17 @@ ngx_http_sgtm_spool_begin(ngx_event_t *ev)
     ngx_http_sgtm_job_t  *job;
 
     if (sp->busy || (sp->puts == NULL && sp->jobs == NULL)) {
+        return;
+    }
+
+    /*
+     * A commit costs as much as ten hits: as long as there are events, what
+     * they bring goes along, for a millisecond at most.
+     */
+
+    if (sp->puts && sp->size != sp->seen && sp->since == ngx_current_msec) {
+        sp->seen = sp->size;
+        ngx_post_event(&sp->begin, &ngx_posted_next_events);
         return;
     }
 
