@@ -321,7 +321,7 @@ sgtm_db_bind_str(sqlite3_stmt *stmt, int n, const sgtm_str_t *str)
 int
 sgtm_db_is_text(const unsigned char *p, size_t len)
 {
-    uint64_t              eight;
+    uint64_t              w[4];
     unsigned              c, n, min, code;
     const unsigned char  *last;
 
@@ -329,24 +329,31 @@ sgtm_db_is_text(const unsigned char *p, size_t len)
         return 1;
     }
 
+    if (memchr(p, '\0', len) != NULL) {
+        return 0;
+    }
+
     for (last = p + len; p < last; /* void */ ) {
 
+        if ((size_t) (last - p) >= sizeof(w)) {
+            (void) memcpy(w, p, sizeof(w));
+
+            if (((w[0] | w[1] | w[2] | w[3]) & (SGTM_BYTES << 7)) == 0) {
+                p += sizeof(w);
+                continue;
+            }
+        }
+
         if (last - p >= 8) {
-            (void) memcpy(&eight, p, 8);
+            (void) memcpy(w, p, 8);
 
-            /* eight bytes of 0x01 to 0x7f */
-
-            if (((eight | (eight - SGTM_BYTES)) & (SGTM_BYTES << 7)) == 0) {
+            if ((w[0] & (SGTM_BYTES << 7)) == 0) {
                 p += 8;
                 continue;
             }
         }
 
         c = *p++;
-
-        if (c == 0) {
-            return 0;
-        }
 
         if (c < 0x80) {
             continue;
