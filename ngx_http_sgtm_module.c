@@ -13,6 +13,7 @@
 #include "ngx_http_sgtm_gateway.h"
 #include "ngx_http_sgtm_variables.h"
 #include "delivery/ngx_http_sgtm_courier.h"
+#include "delivery/ngx_http_sgtm_keeper.h"
 #include "delivery/ngx_http_sgtm_spool.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 #include "gate/ngx_http_sgtm_answer.h"
@@ -371,6 +372,10 @@ static ngx_int_t
 ngx_http_sgtm_init_process(ngx_cycle_t *cycle)
 {
     if (ngx_http_sgtm_spool_init_process(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_keeper_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -153,8 +153,9 @@ main(int argc, char **argv)
         return SPOOL_FAILED;
     }
 
+    memset(&conf, 0, sizeof(sgtm_store_conf_t));
+
     conf.sync = SGTM_STORE_SYNC_ALWAYS;
-    conf.max_size = 0;
 
     spool.store = sgtm_store_create(spool.dir, &conf);
 

@@ -16,28 +16,10 @@
 /* bytes that may wait for a thread in a worker: seconds of a stalled disk */
 #define NGX_HTTP_SGTM_SPOOL_PENDING   (16 * 1024 * 1024)
 
-#define NGX_HTTP_SGTM_SPOOL_INTERVAL  1000
-
-/*
- * intervals for which the file is looked after since something was done with
- * it: what was deleted leaves the log of changes within ten seconds
- */
-#define NGX_HTTP_SGTM_SPOOL_AFTER     12
-
 #define NGX_HTTP_SGTM_SPOOL_STALLED   60000
 #define NGX_HTTP_SGTM_SPOOL_COMPLAIN  60
 
-#define NGX_HTTP_SGTM_SPOOL_ERROR     256
-
-
 #if (NGX_THREADS)
-
-struct ngx_http_sgtm_spool_s {
-    ngx_str_t                    path;
-    sgtm_store_conf_t            store;
-    ngx_thread_pool_t           *threads;
-};
-
 
 /*
  * What a worker has of the spool.  A task is in flight or not; what comes in
@@ -64,7 +46,6 @@ typedef struct {
     ngx_event_t                  begin;    /* posted: the loop's events first */
     ngx_event_t                  stalled;  /* not cancelable: a worker that
                                               exits waits for the thread */
-    ngx_event_t                  interval; /* also tidies the file */
     ngx_connection_t             dummy;    /* of the timers, for debug logs */
 
     /* of the task in flight, the thread's own while it runs */
@@ -74,10 +55,7 @@ typedef struct {
     int                          rc;
     u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
 
-    ngx_http_sgtm_job_t          sync;
-    ngx_uint_t                   after;    /* intervals to sync still */
     unsigned                     busy:1;
-    unsigned                     syncing:1;
 } ngx_http_sgtm_spooler_t;
 
 
@@ -90,12 +68,7 @@ static void ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc);
 static void ngx_http_sgtm_spool_done(ngx_event_t *ev);
 static void ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp);
 static void ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp);
-static void ngx_http_sgtm_spool_complain(ngx_http_sgtm_spooler_t *sp);
 static void ngx_http_sgtm_spool_stalled(ngx_event_t *ev);
-static void ngx_http_sgtm_spool_interval(ngx_event_t *ev);
-static void ngx_http_sgtm_spool_sync(sgtm_store_t *store,
-    ngx_http_sgtm_job_t *job);
-static void ngx_http_sgtm_spool_synced(ngx_http_sgtm_job_t *job);
 
 
 static ngx_conf_enum_t  ngx_http_sgtm_spool_syncs[] = {
@@ -139,6 +112,7 @@ ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    spool->store.kept = 1;
     spool->store.max_size = NGX_HTTP_SGTM_SPOOL_SIZE;
     spool->store.sync = SGTM_STORE_SYNC_INTERVAL;
 
@@ -302,20 +276,7 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
     sp->stalled.data = &sp->dummy;
     sp->stalled.log = cycle->log;
 
-    sp->interval.handler = ngx_http_sgtm_spool_interval;
-    sp->interval.data = &sp->dummy;
-    sp->interval.log = cycle->log;
-    sp->interval.cancelable = 1;
-
-    sp->sync.run = ngx_http_sgtm_spool_sync;
-    sp->sync.done = ngx_http_sgtm_spool_synced;
-
     ngx_http_sgtm_spooler = sp;
-
-    /* of a worker before this one something may not be on the disk yet */
-
-    sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
-    ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
 
     return NGX_OK;
 }
@@ -339,7 +300,6 @@ ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
 
     put->record.next = NULL;
     sp->size += put->size;
-    sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
 
     if (sp->puts == NULL) {
         sp->puts = put;
@@ -371,10 +331,6 @@ ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
 
     job->next = NULL;
     job->rc = SGTM_STORE_OK;
-
-    if (job != &sp->sync) {
-        sp->after = NGX_HTTP_SGTM_SPOOL_AFTER;
-    }
 
     *sp->last_job = job;
     sp->last_job = &job->next;
@@ -513,7 +469,7 @@ ngx_http_sgtm_spool_done(ngx_event_t *ev)
     ngx_del_timer(&sp->stalled);
 
     if (sp->error[0]) {
-        ngx_http_sgtm_spool_complain(sp);
+        ngx_http_sgtm_spool_complain(sp->stat, sp->log, sp->error);
     }
 
     /* it is busy still: what handlers put is for the next task */
@@ -590,25 +546,22 @@ ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp)
 }
 
 
-/* once a minute, whichever worker it is */
-
-static void
-ngx_http_sgtm_spool_complain(ngx_http_sgtm_spooler_t *sp)
+void
+ngx_http_sgtm_spool_complain(ngx_http_sgtm_spool_stat_t *stat, ngx_log_t *log,
+    u_char *text)
 {
     ngx_atomic_uint_t  last, now;
 
     now = (ngx_atomic_uint_t) ngx_time();
-    last = sp->stat->complained;
+    last = stat->complained;
 
     if (last && now - last < NGX_HTTP_SGTM_SPOOL_COMPLAIN) {
         return;
     }
 
-    if (!ngx_atomic_cmp_set(&sp->stat->complained, last, now)) {
-        return;
+    if (ngx_atomic_cmp_set(&stat->complained, last, now)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "sgtm_spool: %s", text);
     }
-
-    ngx_log_error(NGX_LOG_ERR, sp->log, 0, "sgtm_spool: %s", sp->error);
 }
 
 
@@ -624,44 +577,6 @@ ngx_http_sgtm_spool_stalled(ngx_event_t *ev)
                   &sp->conf->path);
 
     ngx_add_timer(&sp->stalled, NGX_HTTP_SGTM_SPOOL_STALLED);
-}
-
-
-static void
-ngx_http_sgtm_spool_interval(ngx_event_t *ev)
-{
-    ngx_http_sgtm_spooler_t  *sp;
-
-    sp = ngx_http_sgtm_spooler;
-
-    if (sp->after && !sp->syncing) {
-        sp->after--;
-        sp->syncing = 1;
-
-        (void) ngx_http_sgtm_spool_post(&sp->sync);
-    }
-
-    if (!ngx_exiting) {
-        ngx_add_timer(&sp->interval, NGX_HTTP_SGTM_SPOOL_INTERVAL);
-    }
-}
-
-
-static void
-ngx_http_sgtm_spool_sync(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
-{
-    job->rc = sgtm_store_sync(store);
-}
-
-
-static void
-ngx_http_sgtm_spool_synced(ngx_http_sgtm_job_t *job)
-{
-    ngx_http_sgtm_spooler_t  *sp;
-
-    sp = ngx_http_sgtm_spooler;
-
-    sp->syncing = 0;
 }
 
 

@@ -35,6 +35,21 @@ typedef struct {
 } ngx_http_sgtm_spool_stat_t;
 
 
+/* the text of an error in a thread */
+#define NGX_HTTP_SGTM_SPOOL_ERROR  256
+
+
+#if (NGX_THREADS)
+
+struct ngx_http_sgtm_spool_s {
+    ngx_str_t                  path;
+    sgtm_store_conf_t          store;
+    ngx_thread_pool_t         *threads;
+};
+
+#endif
+
+
 /*
  * A hit to be kept: one block of ngx_alloc(), strings included, that the spool
  * frees after the handler.
@@ -91,6 +106,10 @@ ngx_int_t ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put);
 
 /* NGX_OK: done() will be called; NGX_DECLINED: there is no spool */
 ngx_int_t ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job);
+
+/* logs what is wrong with the file, once a minute, whichever worker it is */
+void ngx_http_sgtm_spool_complain(ngx_http_sgtm_spool_stat_t *stat,
+    ngx_log_t *log, u_char *text);
 
 /* the counters of the zone */
 ngx_http_sgtm_spool_stat_t *ngx_http_sgtm_spool_stat(

@@ -130,7 +130,8 @@ sgtm_db_leave(sgtm_store_t *store, int rc)
 static void
 sgtm_db_after_commit(sgtm_store_t *store)
 {
-    if (store->frames < SGTM_DB_CHECKPOINT) {
+    if (store->frames < (store->conf.kept ? SGTM_DB_KEPT : SGTM_DB_CHECKPOINT))
+    {
         return;
     }
 
@@ -151,6 +152,7 @@ sgtm_db_checkpoint(sgtm_store_t *store, int mode)
     rc = sqlite3_wal_checkpoint_v2(store->db, "main", mode, &frames, &done);
 
     store->busy_limit = SGTM_DB_BUSY;
+    store->logged = frames;
 
     switch (rc & 0xff) {
 
@@ -189,7 +191,7 @@ sgtm_db_tidy(sgtm_store_t *store, int64_t after)
 {
     int64_t  now;
 
-    if (!store->deleted || store->db == NULL) {
+    if (!store->deleted || store->conf.kept || store->db == NULL) {
         return;
     }
 

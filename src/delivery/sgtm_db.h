@@ -31,6 +31,9 @@
 #define SGTM_DB_CHECKPOINT      1000
 #define SGTM_DB_RESTART         4000
 
+/* from this number on a store does it itself that has somebody for it */
+#define SGTM_DB_KEPT            16000
+
 /*
  * What is left free on a small or a large disk, so that deleting works; what
  * the log of changes has of its own, against others that fill the disk.
@@ -126,6 +129,7 @@ struct sgtm_store_s {
     int64_t             page;      /* bytes of a page */
     int64_t             max_pages;
     int                 frames;    /* in the log of changes, when last seen */
+    int                 logged;    /* the same, by the last checkpoint */
 
     int64_t             busy_since;
     int64_t             busy_limit;

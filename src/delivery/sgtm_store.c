@@ -518,6 +518,20 @@ sgtm_store_sync(sgtm_store_t *store)
         }
     }
 
+    /*
+     * Most of the log is moved while others go on writing; what they wrote
+     * meanwhile is little, so that those who restart it hold them up for a
+     * moment.
+     */
+
+    (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+
+    if (store->logged > SGTM_DB_CHECKPOINT) {
+        (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
+        (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_RESTART);
+    }
+
+    store->deleted = 1;
     sgtm_db_tidy(store, SGTM_DB_TIDY);
 
     return SGTM_STORE_OK;

@@ -103,6 +103,8 @@ struct sgtm_outcome_s {
 typedef struct {
     sgtm_store_sync_e  sync;
     int64_t            max_size;   /* bytes of the database */
+    int                kept;       /* another store of the same directory calls
+                                      sgtm_store_sync(), in another thread */
 } sgtm_store_conf_t;
 
 
@@ -146,9 +148,11 @@ const char *sgtm_store_error(sgtm_store_t *store);
 int sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list);
 
 /*
- * Brings to the disk what all processes have committed so far, and takes what
- * was deleted out of the log of changes, every ten seconds at most.  For the
- * latter it is called now and then with every kind of sync.
+ * Brings to the disk what all processes have committed so far, and moves the
+ * log of changes into the database, so that it begins anew and, every ten
+ * seconds at most, what was deleted leaves it.  To be called every second,
+ * with every kind of sync, while there is anything to do; others can write
+ * meanwhile, but for moments.
  */
 int sgtm_store_sync(sgtm_store_t *store);
 

@@ -97,6 +97,8 @@ store_open(int sync, int64_t max_size)
     sgtm_store_t       *store;
     sgtm_store_conf_t   conf;
 
+    memset(&conf, 0, sizeof(conf));
+
     conf.sync = sync;
     conf.max_size = max_size;
 
