@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../gate/ngx_http_sgtm_answer.h"
+#include "../gate/ngx_http_sgtm_dedup.h"
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_fallback.h"
@@ -254,6 +255,8 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
             return ngx_http_sgtm_fallback_later(r, ctx);
         }
 
+        ngx_http_sgtm_dedup_end(ctx);
+
         return ngx_http_sgtm_answer_text(r, ctx, status, ctx->reason);
     }
 }
@@ -263,6 +266,10 @@ ngx_int_t
 ngx_http_sgtm_fallback_later(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     static ngx_str_t  retry_after = ngx_string(NGX_HTTP_SGTM_RETRY_AFTER);
+
+    /* who sends again at once is not to be taken for a duplicate of this */
+
+    ngx_http_sgtm_dedup_end(ctx);
 
     if (ngx_http_sgtm_answer_header(r, "Retry-After", &retry_after) != NGX_OK) {
         return NGX_ERROR;
