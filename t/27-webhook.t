@@ -733,6 +733,29 @@ subtest 'with a queue' => sub {
 };
 
 
+subtest 'beside sgtm_dedup' => sub {
+    my $res = $t->post('/dedup/g/collect?v=2&tid=G-ABC1234567&cid=1.2'
+                       . '&en=purchase&ep.transaction_id=pi_page', '');
+
+    is $res->{status}, 200, 'the page was faster';
+    $tag->wait_requests(1);
+    $tag->clear;
+
+    like send_order('dedup', 'stripe', '', stripe_order('page'))->{status},
+         qr/\A20[04]\z/, 'the webhook comes after it';
+    is names(arrived(0)), '', 'and is no second sale';
+
+    is send_order('dedup', 'stripe', '', stripe_order('shop'))->{status}, 200,
+       'the webhook was faster';
+    is names(arrived(1)), 'purchase', 'it is sent';
+
+    $t->post('/dedup/g/collect?v=2&tid=G-ABC1234567&cid=1.2&en=purchase'
+             . '&ep.transaction_id=pi_shop', '');
+    sleep 0.1;
+    is scalar(my @none = $tag->requests), 0, 'the page comes too late';
+};
+
+
 subtest 'bodies in files and over HTTP/2' => sub {
     my @items = map { { sku => "S-$_", title => 'x' x 80, price => '1.00',
                         quantity => 1, grams => $_ } } 1 .. 800;
