@@ -281,6 +281,12 @@ subtest 'delivery' => sub {
     is $spool->{waiting}, 0, 'and not as waiting';
     target_is($t, 'closed');
     is target($t)->{name}, 'shop.example@courier', 'its name';
+
+    my $text = $t->get('/status?format=prometheus')->{body};
+
+    like $text, qr/^sgtm_spool_total\{what="delivered"\} 4$/m, 'as metrics';
+    like $text, qr/^sgtm_courier_up\{target="shop\.example\@courier"\} 1$/m,
+         'the target, too';
 };
 
 
@@ -787,6 +793,44 @@ subtest 'two of them' => sub {
     $count{$_}++ for ids($tag->requests);
 
     is scalar(grep { $_ > 1 } values %count), 0, 'each once';
+};
+
+
+subtest 'a lease that is lost' => sub {
+    my $one = SGTM::Test->start(conf(courier => 'concurrency=2'));
+    my ($worker) = $one->workers;
+
+    $tag->mode('slow');
+    $tag->clear;
+
+    my @ids = map { hit($one) } 1 .. 150;
+
+    kill 'STOP', $worker;
+
+    my $left = waiting($one);
+    my $two = SGTM::Test->start(conf(courier => 'concurrency=2',
+                                     spool => $one->dir . '/spool'));
+
+    push @ids, map { hit($two) } 1 .. 10;
+    sleep 2;
+    is waiting($one), $left + 10, 'as long as it holds, the other one waits';
+
+    $tag->mode('');
+    all_arrive('then that one delivers', 20, @ids);
+    empty($one, 'all of them');
+
+    kill 'CONT', $worker;
+    push @ids, hit($one);
+    all_arrive('the first one is back', 15, @ids);
+    empty($one, 'nothing is left', 15);
+    sleep 0.5;
+
+    my %count;
+    $count{$_}++ for ids($tag->requests);
+
+    cmp_ok scalar(grep { $_ > 1 } values %count), '<=', 4,
+           'twice at most what it had sent and not settled';
+    is dead($one), '', 'no dead letter';
 };
 
 

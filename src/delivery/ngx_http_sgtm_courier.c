@@ -32,6 +32,8 @@ static void ngx_http_sgtm_courier_quit(ngx_event_t *ev);
 static void ngx_http_sgtm_courier_leave(ngx_http_sgtm_courier_ctx_t *courier);
 static void ngx_http_sgtm_courier_last(ngx_event_t *ev);
 static void ngx_http_sgtm_courier_timer(ngx_event_t *ev);
+static void ngx_http_sgtm_courier_send(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_lane_t *lane);
 static void ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier);
 static void ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e);
@@ -215,9 +217,7 @@ ngx_http_sgtm_courier_timer(ngx_event_t *ev)
         next = ngx_queue_next(q);
         lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
 
-        if (!courier->quitting) {
-            ngx_http_sgtm_lane_send(lane);
-        }
+        ngx_http_sgtm_courier_send(courier, lane);
 
         if (lane->hits == 0 && !lane->look && lane->again == 0) {
             ngx_queue_remove(q);
@@ -610,6 +610,18 @@ ngx_http_sgtm_courier_outcome(ngx_http_sgtm_hit_t *hit)
 }
 
 
+/* after the lease's end, as when a worker was stopped, others may send it */
+
+static void
+ngx_http_sgtm_courier_send(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_lane_t *lane)
+{
+    if (!courier->quitting && ngx_http_sgtm_lane_now() < courier->until) {
+        ngx_http_sgtm_lane_send(lane);
+    }
+}
+
+
 void
 ngx_http_sgtm_courier_next(ngx_http_sgtm_lane_t *lane)
 {
@@ -617,9 +629,7 @@ ngx_http_sgtm_courier_next(ngx_http_sgtm_lane_t *lane)
 
     courier = ngx_http_sgtm_courier;
 
-    if (!courier->quitting) {
-        ngx_http_sgtm_lane_send(lane);
-    }
+    ngx_http_sgtm_courier_send(courier, lane);
 
     /* a few outcomes wait for the timer, so that an errand is worth its way */
 
