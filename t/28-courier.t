@@ -334,6 +334,7 @@ subtest 'JSON, and what is not a parameter' => sub {
     my $now = int(time * 1000) - 5000;
     my $n = 0;
 
+    $tag->clear;
     sql($t, join '', map {
         $n++;
         my $id = (1 << 46) + $now + $n;
@@ -342,7 +343,6 @@ subtest 'JSON, and what is not a parameter' => sub {
         . " 'Content-Type: application/json' || char(13, 10), '$_');"
     } @bodies);
 
-    $tag->clear;
     my @got = sort { $a->{uri} cmp $b->{uri} } $tag->wait_requests(5, 8);
 
     is $got[0]{body}, qq({"timestamp_micros":${now}000,"client_id":"1.2",)
@@ -356,6 +356,40 @@ subtest 'JSON, and what is not a parameter' => sub {
     is $got[3]{body}, qq({"timestamp_micros":${now}000,)
                       . substr($bodies[3], 1), 'an inner one is another\'s';
     is $got[4]{body}, $bodies[4], 'what is no object stays';
+};
+
+
+subtest 'the secret of the Measurement Protocol' => sub {
+    my $dir = SGTM::Run::dir('secret');
+
+    SGTM::Run::put("$dir/mp", "s3&cret/1\n");
+    chmod 0600, "$dir/mp";
+
+    my $t = SGTM::Test->start(conf(http => "sgtm_api_secret $dir/mp;"));
+
+    $tag->clear;
+    $tag->mode('503');
+
+    my $res = $t->post("/m/mp/collect?measurement_id=G-ABC1234567"
+                       . '&api_secret=s3%26cret%2F1',
+                       '{"client_id":"1.2","events":[{"name":"a"}]}',
+                       'Content-Type' => 'application/json');
+
+    is $res->{status}, 204, 'kept';
+    unlike sql($t, 'SELECT * FROM hit'), qr/s3/, 'without its secret';
+
+    $tag->mode('');
+    $tag->clear;
+
+    my ($got) = $tag->wait_requests(1);
+
+    like $got->{uri}, qr{^/mp/collect\?measurement_id=G-ABC1234567
+                         &api_secret=s3%26cret%2F1$}x, 'sent with it';
+    like $got->{body}, qr/^\{"timestamp_micros":\d{16},"client_id":"1\.2",/,
+         'and with its time';
+    empty($t, 'delivered');
+    unlike $t->error_log . SGTM::Run::get($t->dir . '/access.log'),
+           qr/s3(?:&|%26)cret/, 'no log has it';
 };
 
 
@@ -805,6 +839,7 @@ subtest 'a lease that is lost' => sub {
 
     my @ids = map { hit($one) } 1 .. 150;
 
+    $tag->wait_requests(4);
     kill 'STOP', $worker;
 
     my $left = waiting($one);
@@ -889,6 +924,27 @@ like says('sgtm_courier @courier;',
           'location /b/ { sgtm on; sgtm_courier @courier rate=9;'
           . ' proxy_pass http://tagging/; }'),
      qr/emerg.*other parameters than before/, 'two ways to one location';
+{
+    my $dir = SGTM::Run::dir('secrets');
+
+    for my $name ('one', 'two') {
+        SGTM::Run::put("$dir/$name", "secret-$name\n");
+        chmod 0600, "$dir/$name";
+    }
+
+    my $other = sub {
+        return 'location /b/ { sgtm on; sgtm_courier @courier;'
+               . " sgtm_api_secret $dir/$_[0]; proxy_pass http://tagging/; }";
+    };
+
+    like says('sgtm_courier @courier;', $other->('one')), qr/^ok /,
+         'one gateway of two with a secret';
+    like says("sgtm_courier \@courier; sgtm_api_secret $dir/one;",
+              $other->('two')),
+         qr/emerg.*"sgtm_courier \@courier" is used with two secrets/,
+         'two secrets for one location';
+}
+
 like says('sgtm_courier @courier;',
           'location /b/ { sgtm on; sgtm_courier off; sgtm_fallback off;'
           . ' proxy_pass http://tagging/; }'), qr/^ok /, 'off';

@@ -272,11 +272,21 @@ ngx_http_sgtm_courier_same(ngx_conf_t *cf, ngx_http_sgtm_target_t *target,
         return NGX_ERROR;
     }
 
+    /* a gateway without one keeps no hits that need it */
+
+    if (conf->api_secret.len == 0) {
+        return NGX_OK;
+    }
+
+    if (target->api_secret.len == 0) {
+        target->api_secret = conf->api_secret;
+        return NGX_OK;
+    }
+
     if (target->api_secret.len != conf->api_secret.len
-        || (conf->api_secret.len
-            && ngx_memcmp(target->api_secret.data, conf->api_secret.data,
-                          conf->api_secret.len)
-               != 0))
+        || ngx_memcmp(target->api_secret.data, conf->api_secret.data,
+                      conf->api_secret.len)
+           != 0)
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"sgtm_courier %V\" is used with two secrets of "
