@@ -6,6 +6,8 @@ package SGTM::Nginx;
 use strict;
 use warnings;
 
+use parent 'SGTM::Process';
+
 use Carp ();
 use Cwd ();
 use JSON::PP ();
@@ -52,7 +54,8 @@ sub _new {
         workers => 1, connections => 4096, log_level => 'info',
         host => 'shop.example', names => 'localhost,shop.example',
         main => '', events => '', module => 1, expected => [],
-        generations => 0, killed => 0, retired => {}, %opt,
+        generations => 0, killed => 0, retired => {}, env => {},
+        daemon => 0, %opt,
     }, $class;
 
     mkdir "$self->{dir}/$_" for qw(tmp html);
@@ -107,10 +110,16 @@ sub _conf {
     my $user = $> == 0 ? 'user root;' : '';
     my $load = $self->load_module;
 
+    # a binary upgrade passes on what is named
+    my $env = $self->{daemon}
+              ? join ' ', map { "env $_;" } qw(LD_PRELOAD ASAN_OPTIONS
+                                               LSAN_OPTIONS) : '';
+
     return <<"EOF";
 $load
+$env
 $user
-daemon            off;
+daemon            @{[ $self->{daemon} ? 'on' : 'off' ]};
 master_process    on;
 worker_processes  $self->{workers};
 pid               $dir/nginx.pid;
@@ -267,7 +276,7 @@ sub start {
 sub _spawn {
     my ($self) = @_;
 
-    local %ENV = (%ENV, $self->_environment);
+    local %ENV = (%ENV, $self->_environment, $self->_own_environment);
 
     defined(my $pid = fork) or die "fork: $!\n";
 
@@ -281,8 +290,11 @@ sub _spawn {
         POSIX::_exit(127);
     }
 
-    $self->{pid} = $pid;
+    $self->{pid} = $self->{group} = $pid;
     $self->{generations}++;
+    $self->{adopted} = 0;
+
+    $self->_adopt if $self->{daemon};
 
     my $ready = SGTM::Run::wait_for { $self->_exited || $self->workers } 15;
 
@@ -292,13 +304,34 @@ sub _spawn {
 }
 
 
+# the option env; what it preloads comes after a sanitizer's library
+
+sub _own_environment {
+    my ($self) = @_;
+
+    my %env = %{ $self->{env} };
+
+    if ($env{LD_PRELOAD} && $preload) {
+        $env{LD_PRELOAD} = "$preload $env{LD_PRELOAD}";
+    }
+
+    return %env;
+}
+
+
 sub _exited {
     my ($self) = @_;
 
     return 1 if !$self->{pid};
-    return 0 if waitpid($self->{pid}, WNOHANG) == 0;
 
-    $self->{exit} = $?;
+    if ($self->{adopted}) {
+        return 0 if SGTM::Process::alive($self->{pid});
+
+    } else {
+        return 0 if waitpid($self->{pid}, WNOHANG) == 0;
+        $self->{exit} = $?;
+    }
+
     delete $self->{pid};
 
     return 1;
@@ -313,60 +346,6 @@ sub _tail {
     splice @lines, 0, @lines - 20 if @lines > 20;
 
     return join("\n", @lines) . "\n";
-}
-
-
-# The master's process id; the ids of the workers that take connections, once
-# all of them do.  Those of before a reload are not among them, also while they
-# have not noticed yet.
-
-sub pid { return $_[0]{pid} }
-
-sub workers {
-    my ($self) = @_;
-
-    my @pids = grep { !$self->{retired}{$_}
-                      && _title($_) eq 'nginx: worker process' }
-                    $self->_children;
-
-    return @pids < $self->{workers} ? () : @pids;
-}
-
-
-# workers of before a reload that have not ended yet
-
-sub old_workers {
-    my ($self) = @_;
-
-    return grep { $self->{retired}{$_} } $self->_children;
-}
-
-
-sub _children {
-    my ($self) = @_;
-
-    my $pid = $self->{pid} or return;
-    my @children;
-
-    for my $file (glob '/proc/[0-9]*/stat') {
-        my $stat = SGTM::Run::get($file);
-        push @children, $1 if $stat =~ /\A(\d+) \(.*\) \S (\d+)/s && $2 == $pid;
-    }
-
-    return @children;
-}
-
-
-sub _title {
-    my ($pid) = @_;
-
-    my ($title) = split /\0/, SGTM::Run::get("/proc/$pid/cmdline");
-
-    return '' if !defined $title;
-
-    $title =~ s/\s+\z//;
-
-    return $title;
 }
 
 
@@ -395,18 +374,6 @@ sub reload {
 }
 
 
-# kill -9: the master starts another one
-
-sub kill_worker {
-    my ($self, $pid) = @_;
-
-    $self->{killed}++;
-    $self->expect_log(qr/worker process $pid exited on signal 9/);
-
-    kill 'KILL', $pid;
-}
-
-
 # sends a signal to the master
 
 sub signal {
@@ -430,7 +397,7 @@ sub stop {
         return if SGTM::Run::wait_for { $self->_exited } $patience;
     }
 
-    kill 'KILL', -$pid;
+    kill 'KILL', -$self->{group};
     waitpid $pid, 0;
     delete $self->{pid};
 }

@@ -49,7 +49,8 @@ package SGTM::Test;
 # Options of start() and nginx_t() after the text: main, events (more lines of
 # these levels), workers (1), connections (4096, of a worker), log_level (info),
 # host (shop.example: the Host of $t->get and others), names, conf (a whole
-# configuration instead), module (0: do not load it).
+# configuration instead), module (0: do not load it), env (a hash: more of the
+# environment), daemon (1).
 #
 # done_testing() stops everything and then adds the checks that every test
 # wants: no [alert], [emerg] or crash in the error log, no report of a
