@@ -91,7 +91,7 @@ endif
 
 
 .PHONY: all setup nginx tools unit run test lint fuzz fuzz-targets bench \
-    snippet clean help FORCE
+    soak snippet clean help FORCE
 
 all: $(if $(STATIC),nginx,module) tools
 
@@ -105,6 +105,7 @@ help:
 	@echo 'make lint           style and static checks'
 	@echo 'make fuzz           each fuzz target for FUZZ_SECONDS=60'
 	@echo 'make bench          the benchmark'
+	@echo 'make soak           the proofs that no hit is lost; SOAK_ONLY=name'
 	@echo 'make snippet        builds t.js from snippet/ into src/page/'
 	@echo 'make setup          installs what building needs'
 	@echo 'make clean          removes build/'
@@ -330,6 +331,12 @@ bench:
 	@tools/setup.sh bench
 	@$(MAKE) --no-print-directory $(WHOLE)
 	@exec bench/run
+
+
+soak:
+	@tools/setup.sh soak
+	@$(MAKE) --no-print-directory $(WHOLE)
+	@exec soak/run
 
 
 snippet:

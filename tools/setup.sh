@@ -1,7 +1,7 @@
 #!/bin/sh
 # The one install step: what is missing for a tier, and nothing else.
 #
-#     tools/setup.sh build | run | test | bench [--check]
+#     tools/setup.sh build | run | test | bench | soak [--check]
 #
 # Packages come from apt, as root or through sudo, and only if dpkg does not
 # know them yet, so that where they are there no root is needed.  With --check
@@ -20,13 +20,15 @@ run="$build perl"
 test="$run ca-certificates chromium clang cppcheck curl libclang-rt-14-dev"
 test="$test nghttp2-client openssl sqlite3"
 bench="$run valgrind"
+soak="$run openssl"
 
 case $tier in
     build)  packages=$build ;;
     run)    packages=$run ;;
     test)   packages=$test ;;
     bench)  packages=$bench ;;
-    *)      echo "usage: $0 build | run | test | bench [--check]" >&2
+    soak)   packages=$soak ;;
+    *)      echo "usage: $0 build | run | test | bench | soak [--check]" >&2
             exit 2 ;;
 esac
 
