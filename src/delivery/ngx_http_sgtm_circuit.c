@@ -97,6 +97,7 @@ ngx_uint_t
 ngx_http_sgtm_circuit_success(ngx_http_sgtm_circuit_t *cc)
 {
     cc->failures = 0;
+    cc->proven = 1;
 
     if (cc->state == NGX_HTTP_SGTM_CIRCUIT_CLOSED) {
 
@@ -139,7 +140,12 @@ ngx_http_sgtm_circuit_failure(ngx_http_sgtm_circuit_t *cc,
 
     default: /* NGX_HTTP_SGTM_CIRCUIT_CLOSED */
 
-        if (++cc->failures < cc->threshold) {
+        /*
+         * a courier that has just begun does not know whether the outage is an
+         * old one, which every reload would charge to the hits that come first
+         */
+
+        if (cc->proven && ++cc->failures < cc->threshold) {
             return 1;
         }
 

@@ -25,6 +25,7 @@ typedef struct {
     ngx_uint_t       state;            /* ngx_http_sgtm_circuit_e */
     ngx_uint_t       failures;         /* without a success between them */
     ngx_uint_t       threshold;        /* so many open it */
+    ngx_uint_t       proven;           /* there has been a success */
     ngx_uint_t       window;           /* may be in flight; grows */
     ngx_uint_t       concurrency;      /* and ends there */
 
