@@ -13,7 +13,7 @@
 /* milliseconds */
 
 #define NGX_HTTP_SGTM_COURIER_IDLE     50      /* from look to look */
-#define NGX_HTTP_SGTM_COURIER_BUSY     10      /* and with hits in memory */
+#define NGX_HTTP_SGTM_COURIER_BUSY     4       /* and with hits in memory */
 #define NGX_HTTP_SGTM_COURIER_LIST     2000    /* others replay dead letters */
 #define NGX_HTTP_SGTM_COURIER_SHOW     500
 #define NGX_HTTP_SGTM_COURIER_LEASE    10000

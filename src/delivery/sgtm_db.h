@@ -121,8 +121,10 @@ struct sgtm_store_s {
     char               *path;      /* of the database */
     char               *wal;
     char               *lock;
+    char               *owner;     /* locked by the courier while it lives */
 
     int                 lock_fd;
+    int                 owner_fd;
     int                 wal_fd;
     struct stat         file;      /* that is open: st_dev, st_ino */
 
@@ -138,6 +140,9 @@ struct sgtm_store_s {
     int64_t             tidied;    /* ms, monotonic */
     unsigned            deleted:1; /* since then */
     unsigned            locked:1;
+    unsigned            owned:1;   /* the courier's lock is held here */
+    int64_t             heir;      /* the courier that came without the lock,
+                                      which was held here, or 0 */
     unsigned            damaged:1; /* to be set aside */
     unsigned            suspect:1; /* to be opened anew */
 
@@ -160,6 +165,13 @@ struct sgtm_store_s {
 int sgtm_db_open(sgtm_store_t *store);
 
 void sgtm_db_close(sgtm_store_t *store);
+
+/*
+ * Takes the lock that a courier holds as long as its process lives: whether
+ * nobody had it, the caller included.
+ */
+int sgtm_db_own(sgtm_store_t *store);
+void sgtm_db_disown(sgtm_store_t *store);
 
 
 /* sgtm_db.c */

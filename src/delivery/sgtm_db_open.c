@@ -19,7 +19,7 @@
 #include "sgtm_db.h"
 
 
-static int sgtm_db_open_lock(sgtm_store_t *store);
+static int sgtm_db_open_lock(sgtm_store_t *store, const char *name, int *fd);
 static int sgtm_db_open_file(sgtm_store_t *store);
 static int sgtm_db_make_file(sgtm_store_t *store, const char *name, int *fd);
 static int sgtm_db_connect(sgtm_store_t *store);
@@ -108,7 +108,7 @@ sgtm_db_open(sgtm_store_t *store)
 {
     int  rc;
 
-    rc = sgtm_db_open_lock(store);
+    rc = sgtm_db_open_lock(store, store->lock, &store->lock_fd);
 
     if (rc != SGTM_STORE_OK) {
         return rc;
@@ -137,27 +137,56 @@ sgtm_db_open(sgtm_store_t *store)
 
 
 static int
-sgtm_db_open_lock(sgtm_store_t *store)
+sgtm_db_open_lock(sgtm_store_t *store, const char *name, int *fd)
 {
     int  rc;
 
-    if (store->lock_fd != -1) {
+    if (*fd != -1) {
         return SGTM_STORE_OK;
     }
 
-    rc = sgtm_db_make_file(store, store->lock, &store->lock_fd);
+    rc = sgtm_db_make_file(store, name, fd);
 
-    if (rc != SGTM_STORE_OK || store->lock_fd != -1) {
+    if (rc != SGTM_STORE_OK || *fd != -1) {
         return rc;
     }
 
-    store->lock_fd = open(store->lock, O_RDWR|O_CLOEXEC|O_NOFOLLOW);
+    *fd = open(name, O_RDWR|O_CLOEXEC|O_NOFOLLOW);
 
-    if (store->lock_fd == -1) {
-        return sgtm_db_fail_errno(store, errno, "open", store->lock);
+    if (*fd == -1) {
+        return sgtm_db_fail_errno(store, errno, "open", name);
     }
 
     return SGTM_STORE_OK;
+}
+
+
+int
+sgtm_db_own(sgtm_store_t *store)
+{
+    if (store->owned) {
+        return 0;
+    }
+
+    if (sgtm_db_open_lock(store, store->owner, &store->owner_fd)
+        != SGTM_STORE_OK)
+    {
+        return 0;
+    }
+
+    store->owned = (flock(store->owner_fd, LOCK_EX|LOCK_NB) == 0);
+
+    return store->owned;
+}
+
+
+void
+sgtm_db_disown(sgtm_store_t *store)
+{
+    if (store->owned) {
+        (void) flock(store->owner_fd, LOCK_UN);
+        store->owned = 0;
+    }
 }
 
 

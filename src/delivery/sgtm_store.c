@@ -50,6 +50,7 @@ sgtm_store_create(const char *dir, const sgtm_store_conf_t *conf)
 
     store->conf = *conf;
     store->lock_fd = -1;
+    store->owner_fd = -1;
     store->wal_fd = -1;
     store->tidied = sgtm_db_monotonic();
     store->random = (uint32_t) store->tidied ^ (uint32_t) getpid() << 16;
@@ -69,9 +70,10 @@ sgtm_store_create(const char *dir, const sgtm_store_conf_t *conf)
     store->path = sgtm_store_path(dir, SGTM_STORE_FILE, "");
     store->wal = sgtm_store_path(dir, SGTM_STORE_FILE, "-wal");
     store->lock = sgtm_store_path(dir, "spool.lock", "");
+    store->owner = sgtm_store_path(dir, "courier.lock", "");
 
     if (store->dir == NULL || store->path == NULL || store->wal == NULL
-        || store->lock == NULL)
+        || store->lock == NULL || store->owner == NULL)
     {
         sgtm_store_destroy(store);
         return NULL;
@@ -118,11 +120,16 @@ sgtm_store_destroy(sgtm_store_t *store)
         (void) close(store->lock_fd);
     }
 
+    if (store->owner_fd != -1) {
+        (void) close(store->owner_fd);
+    }
+
     free(store->targets);
     free(store->dir);
     free(store->path);
     free(store->wal);
     free(store->lock);
+    free(store->owner);
     free(store);
 }
 

@@ -158,7 +158,7 @@ int sgtm_store_sync(sgtm_store_t *store);
 
 /*
  * Becomes, or stays, the one courier of this file until a time (ms since the
- * epoch).  LOST: another one's time has not come yet.  A new courier finds
+ * epoch).  LOST: another one's time has not come yet, and its process lives.  A new courier finds
  * what the earlier one had taken ready to be taken again; fresh is set to
  * whether it is new.  instance: random, of the process.
  */

@@ -11,6 +11,8 @@
 #include "sgtm_db.h"
 
 
+static int sgtm_store_leased(sgtm_store_t *store, const int64_t *lease,
+    int64_t now);
 static int sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
     sgtm_outcome_t *list, int *empty);
 static int sgtm_store_outcome(sgtm_store_t *store,
@@ -40,11 +42,7 @@ sgtm_store_lease(sgtm_store_t *store, int64_t instance, int64_t now,
 
     if (!found || lease[0] != instance) {
 
-        /* one that is too long is of a clock that was wrong */
-
-        if (found && lease[1] > now
-            && lease[1] - now <= SGTM_STORE_LEASE_MAX)
-        {
+        if (found && lease[1] > now && sgtm_store_leased(store, lease, now)) {
             rc = sgtm_db_fail_text(store, SGTM_STORE_LOST,
                                    "another process is the courier");
             return sgtm_db_leave(store, rc);
@@ -63,11 +61,39 @@ sgtm_store_lease(sgtm_store_t *store, int64_t instance, int64_t now,
     rc = sgtm_db_leave(store, rc);
 
     if (rc == SGTM_STORE_OK) {
+        (void) sgtm_db_own(store);
+
         store->deleted |= *fresh;
         sgtm_db_tidy(store, SGTM_DB_TIDY);
     }
 
     return rc;
+}
+
+
+/* whether another one's lease holds, whose time has not come */
+
+static int
+sgtm_store_leased(sgtm_store_t *store, const int64_t *lease, int64_t now)
+{
+    /* one that is too long is of a clock that was wrong */
+
+    if (lease[1] - now > SGTM_STORE_LEASE_MAX) {
+        return 0;
+    }
+
+    /*
+     * Whose lock is free is dead and need not be waited for, but for one that
+     * came when the time of this one was over, as of a process that was
+     * stopped: it could not lock.
+     */
+
+    if (store->owned) {
+        store->heir = lease[0];
+        sgtm_db_disown(store);
+    }
+
+    return lease[0] == store->heir || !sgtm_db_own(store);
 }
 
 
@@ -84,7 +110,13 @@ sgtm_store_release(sgtm_store_t *store, int64_t instance)
 
     rc = sgtm_db_run(store, SGTM_SQL_LEASE_DROP, &instance, 1);
 
-    return sgtm_db_leave(store, rc);
+    rc = sgtm_db_leave(store, rc);
+
+    if (rc == SGTM_STORE_OK) {
+        sgtm_db_disown(store);
+    }
+
+    return rc;
 }
 
 

@@ -222,7 +222,7 @@ test_courier_crash(void)
     int64_t         id;
     const char     *got;
     sgtm_take_t     take;
-    sgtm_store_t   *store;
+    sgtm_store_t   *store, *other;
 
     store_begin("a courier that crashes");
 
@@ -260,10 +260,20 @@ test_courier_crash(void)
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
     take.instance = 2;
 
-    store_is(store, sgtm_store_lease(store, 2, 4999, 9000, &fresh),
-             SGTM_STORE_LOST, "its lease lasts");
-    store_is(store, sgtm_store_lease(store, 2, 5000, 9000, &fresh),
-             SGTM_STORE_OK, "then comes another");
+    store_is(store, sgtm_store_lease(store, 2, 1001, 5001, &fresh),
+             SGTM_STORE_OK, "another one need not wait for its lease to end");
+    unit_ok(fresh, "and is a new one");
+
+    other = store_open(SGTM_STORE_SYNC_OFF, 0);
+
+    store_is(other, sgtm_store_lease(other, 3, 5000, 9000, &fresh),
+             SGTM_STORE_LOST, "that of a courier that lives lasts");
+    store_is(other, sgtm_store_lease(other, 3, 5001, 9000, &fresh),
+             SGTM_STORE_OK, "until its time has come");
+    store_is(store, sgtm_store_lease(store, 2, 9000, 9500, &fresh),
+             SGTM_STORE_OK, "after which the first may be it again");
+
+    sgtm_store_destroy(other);
     store_is(store, sgtm_store_take(store, &take), SGTM_STORE_OK,
              "which takes");
 
