@@ -10,20 +10,32 @@
  *
  *     load -p port -u port -f hits -n number [-w warm] [-c connections]
  *          [-C core] [-P pid] [-d milliseconds] [-s yes] [-o requests]
- *          [-a answers]
+ *          [-a answers] [-r rate] [-R milliseconds] [-D yes] [-F hits]
+ *          [-K yes]
  *
  * -p   where nginx listens              -u   where the tagging server listens
- * -f   file of hits, each "<length>\n" and its bytes, sent in turn
- * -w   hits before the measured ones    -P   the worker whose CPU time is read
+ * -f   file of hits, each "<length>\n" and its bytes, sent in turn; the digits
+ *      of "ep.event_id=" are other ones each time
+ * -w   hits before the measured ones    -P   the worker whose CPU time is read,
+ *                                            that of its threads included
  * -d   all hits at once: what the tagging server, then a process of its own,
  *      waits before it answers
  * -s   sleep while there is nothing to do, where time is not what is measured
  * -o   where the forwarded requests are written, -a the answers, as in -f
+ * -r   hits a second: each is sent when its time has come, whatever became of
+ *      those before, and its latency is counted from that time on
+ * -R   how long the worker may rest before its CPU time is read
+ * -D   it has ended when the tagging server has got all hits
+ * -F   so many hits are sent first; then "filled" is printed, a line with the
+ *      PID of the worker read, and -n of those hits are delivered: this is
+ *      what is measured
+ * -K   the tagging server stays until the standard input is closed
  */
 
 
 #define _GNU_SOURCE
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -46,22 +58,27 @@ typedef struct {
 
 
 static void load_options(int argc, char **argv);
+static void load_dump_to(FILE **file, const char *name);
 static void load_read_hits(const char *name);
 static void load_limit(size_t fds);
 static void load_pin(void);
 static void load_measure(void);
 static void load_inflight(void);
+static void load_drain(void);
 static void load_cpu(load_cpu_t *cpu);
+static void load_cpu_threads(load_cpu_t *cpu);
 static void load_report(load_cpu_t *from, load_cpu_t *to, uint64_t elapsed);
 static int load_compare(const void *one, const void *two);
 
 
-load_conf_t           load_conf = { .connections = 32 };
+load_conf_t           load_conf = { .connections = 32, .rest = 20000000 };
 
 static size_t         load_number;
 static size_t         load_warm;
+static size_t         load_fill;
 static int            load_core = -1;
 static int            load_pid;
+static int            load_kept;
 
 static load_result_t  load_result;
 
@@ -76,7 +93,8 @@ main(int argc, char **argv)
 
     load_pin();
 
-    load_result.times = calloc(load_number + load_warm, sizeof(uint32_t));
+    load_result.times = calloc(load_number + load_warm + load_fill,
+                               sizeof(uint32_t));
     if (load_result.times == NULL) {
         load_die("no memory");
     }
@@ -84,8 +102,16 @@ main(int argc, char **argv)
     if (load_conf.delay) {
         load_inflight();
 
+    } else if (load_fill) {
+        load_drain();
+
     } else {
         load_measure();
+    }
+
+    if (load_kept) {
+        (void) printf("kept 1\n");
+        load_keep();
     }
 
     if (load_conf.requests != NULL && fclose(load_conf.requests) != 0) {
@@ -103,10 +129,11 @@ main(int argc, char **argv)
 static void
 load_options(int argc, char **argv)
 {
-    int    opt;
-    FILE  *fh;
+    int  opt;
 
-    while ((opt = getopt(argc, argv, "p:u:f:n:w:c:C:P:d:s:o:a:")) != -1) {
+    while ((opt = getopt(argc, argv, "p:u:f:n:w:c:C:P:d:s:o:a:r:R:D:F:K:"))
+           != -1)
+    {
 
         switch (opt) {
 
@@ -150,20 +177,31 @@ load_options(int argc, char **argv)
             load_conf.sleeps = 1;
             break;
 
+        case 'r':
+            load_conf.rate = strtoull(optarg, NULL, 10);
+            break;
+
+        case 'R':
+            load_conf.rest = strtoull(optarg, NULL, 10) * 1000000;
+            break;
+
+        case 'D':
+            load_conf.delivered = 1;
+            break;
+
+        case 'F':
+            load_fill = strtoul(optarg, NULL, 10);
+            break;
+
+        case 'K':
+            load_kept = 1;
+            break;
+
         case 'o':
         case 'a':
-            fh = fopen(optarg, "w");
-            if (fh == NULL) {
-                load_die("%s: %s", optarg, strerror(errno));
-            }
-
-            if (opt == 'o') {
-                load_conf.requests = fh;
-
-            } else {
-                load_conf.answers = fh;
-            }
-
+            load_dump_to(opt == 'o' ? &load_conf.requests
+                                    : &load_conf.answers,
+                         optarg);
             break;
 
         default:
@@ -175,6 +213,17 @@ load_options(int argc, char **argv)
         || !load_conf.connections || !load_number)
     {
         load_die("-p, -u, -f and -n are needed");
+    }
+}
+
+
+static void
+load_dump_to(FILE **file, const char *name)
+{
+    *file = fopen(name, "w");
+
+    if (*file == NULL) {
+        load_die("%s: %s", name, strerror(errno));
     }
 }
 
@@ -207,6 +256,12 @@ load_read_hits(const char *name)
 
         if (hit->data == NULL || fread(hit->data, 1, len, fh) != len) {
             load_die("%s: hit %zu is cut", name, load_conf.nhits);
+        }
+
+        hit->id = memmem(hit->data, len, "&ep.event_id=", 13);
+
+        if (hit->id != NULL) {
+            hit->id += 13;
         }
     }
 
@@ -326,6 +381,56 @@ load_inflight(void)
 
 
 /*
+ * The one who started this has the worker replaced by one that delivers.  The
+ * old one goes when it has its answers; what the new one has sent by then is
+ * not measured.
+ */
+
+static void
+load_drain(void)
+{
+    char        line[64];
+    size_t      left;
+    uint64_t    start;
+    load_cpu_t  from, to;
+
+    load_limit(load_conf.connections * 2 + 1024);
+    load_listen();
+    load_run(load_fill, &load_result);
+
+    (void) printf("filled 1\n");
+
+    load_wait();
+
+    if (fgets(line, sizeof(line), stdin) == NULL) {
+        load_die("no PID");
+    }
+
+    left = load_fill - load_result.forwarded;
+
+    if (left < load_number) {
+        load_die("%zu of %zu hits were delivered too early",
+                 load_result.forwarded, load_fill);
+    }
+
+    load_pid = atoi(line);
+
+    load_cpu(&from);
+    start = load_now();
+
+    load_deliver(load_number, &load_result);
+
+    start = load_now() - start;
+
+    /* some are left: the worker does not rest */
+
+    load_cpu(&to);
+
+    load_report(&from, &to, start);
+}
+
+
+/*
  * The scheduler counts nanoseconds, exact once the process sleeps; the ticks
  * in "stat" are the same sum, rounded, divided by samples into user and system.
  */
@@ -333,9 +438,8 @@ load_inflight(void)
 static void
 load_cpu(load_cpu_t *cpu)
 {
-    FILE                *fh;
-    char                 name[64], line[1024], *p;
-    unsigned long long   ns;
+    FILE  *fh;
+    char   name[64], line[1024], *p;
 
     memset(cpu, 0, sizeof(load_cpu_t));
 
@@ -361,19 +465,57 @@ load_cpu(load_cpu_t *cpu)
     cpu->ns = (cpu->user + cpu->system)
               * (LOAD_SECOND / (uint64_t) sysconf(_SC_CLK_TCK));
 
-    (void) snprintf(name, sizeof(name), "/proc/%d/schedstat", load_pid);
+    load_cpu_threads(cpu);
+}
 
-    fh = fopen(name, "r");
 
-    if (fh == NULL) {
-        return;
+/* "stat" is of all threads, "schedstat" of one: none of a worker's ends */
+
+static void
+load_cpu_threads(load_cpu_t *cpu)
+{
+    DIR                 *dir;
+    FILE                *fh;
+    char                 name[320];
+    uint64_t             sum;
+    struct dirent       *de;
+    unsigned long long   ns;
+
+    (void) snprintf(name, sizeof(name), "/proc/%d/task", load_pid);
+
+    dir = opendir(name);
+    if (dir == NULL) {
+        load_die("%s cannot be read", name);
     }
 
-    if (fscanf(fh, "%llu", &ns) == 1) {
-        cpu->ns = ns;
+    sum = 0;
+
+    while ((de = readdir(dir)) != NULL) {
+
+        if (de->d_name[0] == '.') {
+            continue;
+        }
+
+        (void) snprintf(name, sizeof(name), "/proc/%d/task/%s/schedstat",
+                        load_pid, de->d_name);
+
+        fh = fopen(name, "r");
+
+        if (fh == NULL || fscanf(fh, "%llu", &ns) != 1) {
+            sum = 0;
+            break;
+        }
+
+        sum += ns;
+
+        (void) fclose(fh);
     }
 
-    (void) fclose(fh);
+    (void) closedir(dir);
+
+    if (sum) {
+        cpu->ns = sum;
+    }
 }
 
 
@@ -395,6 +537,8 @@ load_report(load_cpu_t *from, load_cpu_t *to, uint64_t elapsed)
     (void) printf("elapsed_ns %llu\n", (unsigned long long) elapsed);
     (void) printf("p50_ns %u\n", times[n / 2]);
     (void) printf("p99_ns %u\n", times[n - 1 - n / 100]);
+    (void) printf("p999_ns %u\n", times[n - 1 - n / 1000]);
+    (void) printf("max_ns %u\n", times[n - 1]);
     (void) printf("forwarded %zu\n", load_result.forwarded);
     (void) printf("forwarded_bytes %zu\n", load_result.forwarded_bytes);
     (void) printf("answered_bytes %zu\n", load_result.answered_bytes);

@@ -15,10 +15,14 @@
 
 #define LOAD_SECOND    1000000000ull
 
+/* digits of an event's id */
+#define LOAD_ID        12
+
 
 typedef struct {
     unsigned char   *data;
     size_t           len;
+    unsigned char   *id;               /* of its event, that counts, or NULL */
 } load_str_t;
 
 
@@ -27,6 +31,9 @@ typedef struct {
     int              upstream_port;    /* the tagging server */
     uint64_t         delay;            /* of its answers, nanoseconds */
     size_t           connections;
+    uint64_t         rate;             /* hits a second, 0: when it can */
+    uint64_t         rest;             /* of the worker, nanoseconds */
+    int              delivered;        /* are to be all hits of a run */
     int              sleeps;           /* rather than poll */
     FILE            *requests;         /* where they are written, or NULL */
     FILE            *answers;
@@ -56,11 +63,23 @@ void load_leave(void);
 /* sends n hits and returns when all are answered; times has room for n */
 void load_run(size_t n, load_result_t *result);
 
+/* sends none, and returns when n more have come to the tagging server */
+void load_deliver(size_t n, load_result_t *result);
+
 /* the tagging server alone, until it has answered n hits */
 void load_serve(size_t n);
 
 /* lets the worker come to rest */
 void load_rest(void);
+
+/*
+ * Closes the connections to nginx and goes on answering what it forwards, until
+ * there is something to read from the standard input, or its end
+ */
+void load_wait(void);
+
+/* the same; nginx may end meanwhile */
+void load_keep(void);
 
 uint64_t load_now(void);
 

@@ -26,7 +26,6 @@
 #define LOAD_EVENTS    512
 #define LOAD_BURST     64              /* connections opened at once */
 #define LOAD_SECONDS   120             /* a run that takes longer has failed */
-#define LOAD_PAUSE     20000000        /* nanoseconds */
 
 
 typedef struct load_conn_s  load_conn_t;
@@ -44,8 +43,11 @@ struct load_conn_s {
 
 
 static void load_cycle(int timeout);
-static void load_open(void);
+static void load_leave_clients(void);
+static void load_check(uint64_t start, size_t n);
+static void load_connect(size_t n);
 static void load_send(load_conn_t *c);
+static void load_paced(uint64_t start);
 static void load_answered(load_conn_t *c);
 static void load_accept(load_conn_t *c);
 static void load_requested(load_conn_t *c);
@@ -65,6 +67,11 @@ static load_conn_t    **load_clients;
 static size_t           load_nclients;
 static size_t           load_unsent;   /* of the run */
 static size_t           load_next;     /* of the hits */
+
+static load_conn_t     *load_idle;     /* clients that wait for their time */
+static size_t           load_nsent;    /* of the run */
+
+static int              load_keeps;    /* nginx may end */
 
 static load_conn_t     *load_held;     /* requests, by the time they are due */
 static load_conn_t     *load_held_last;
@@ -127,10 +134,21 @@ load_leave(void)
 }
 
 
+static void
+load_leave_clients(void)
+{
+    while (load_nclients) {
+        (void) close(load_clients[--load_nclients]->fd);
+        free(load_clients[load_nclients]);
+    }
+
+    load_idle = NULL;
+}
+
+
 void
 load_run(size_t n, load_result_t *result)
 {
-    size_t     i;
     uint32_t  *times;
     uint64_t   start;
 
@@ -138,39 +156,58 @@ load_run(size_t n, load_result_t *result)
     memset(result, 0, sizeof(load_result_t));
     result->times = times;
 
-    if (load_clients == NULL) {
-        load_clients = calloc(load_conf.connections, sizeof(load_conn_t *));
-        if (load_clients == NULL) {
-            load_die("no memory");
-        }
-    }
-
     load_result = result;
     load_unsent = n;
+    load_nsent = 0;
 
     start = load_now();
 
-    for (i = 0; i < load_nclients && load_unsent; i++) {
-        load_send(load_clients[i]);
-    }
+    while (result->answered < n
+           || (load_conf.delivered && result->forwarded < n))
+    {
+        load_connect(n);
 
-    while (result->answered < n) {
+        if (load_conf.rate) {
+            load_paced(start);
 
-        for (i = 0; i < LOAD_BURST && load_unsent; i++) {
-
-            if (load_nclients == load_conf.connections) {
-                break;
+        } else {
+            while (load_idle && load_unsent) {
+                load_send(load_idle);
             }
-
-            load_open();
         }
 
         load_cycle(load_conf.sleeps ? 1 : 0);
+        load_check(start, n);
+    }
+}
 
-        if (load_now() - start > LOAD_SECONDS * LOAD_SECOND) {
-            load_die("%zu of %zu hits answered in %d seconds",
-                     result->answered, n, LOAD_SECONDS);
-        }
+
+void
+load_deliver(size_t n, load_result_t *result)
+{
+    uint64_t  start;
+
+    result->forwarded = 0;
+    result->forwarded_bytes = 0;
+
+    load_result = result;
+
+    start = load_now();
+
+    while (result->forwarded < n) {
+        load_cycle(0);
+        load_check(start, n);
+    }
+}
+
+
+static void
+load_check(uint64_t start, size_t n)
+{
+    if (load_now() - start > LOAD_SECONDS * LOAD_SECOND) {
+        load_die("%zu of %zu hits answered, %zu forwarded in %d seconds",
+                 load_result->answered, n, load_result->forwarded,
+                 LOAD_SECONDS);
     }
 }
 
@@ -195,11 +232,35 @@ load_serve(size_t n)
 
 
 void
+load_keep(void)
+{
+    load_keeps = 1;
+    load_wait();
+}
+
+
+void
+load_wait(void)
+{
+    struct pollfd  pfd;
+
+    load_leave_clients();
+
+    pfd.fd = STDIN_FILENO;
+    pfd.events = POLLIN;
+
+    do {
+        load_cycle(1);
+    } while (poll(&pfd, 1, 0) == 0);
+}
+
+
+void
 load_rest(void)
 {
     uint64_t  until;
 
-    until = load_now() + LOAD_PAUSE;
+    until = load_now() + load_conf.rest;
 
     while (load_now() < until) {
         load_cycle(1);
@@ -243,36 +304,60 @@ load_cycle(int timeout)
 }
 
 
+/* a few at a time: the hits of those that there are go on */
+
 static void
-load_open(void)
+load_connect(size_t n)
 {
-    int                 fd;
+    int                 fd, i;
     load_conn_t        *c;
     struct sockaddr_in  sin;
 
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd == -1) {
-        load_die("socket: %s", strerror(errno));
+    if (load_clients == NULL) {
+        load_clients = calloc(load_conf.connections, sizeof(load_conn_t *));
+        if (load_clients == NULL) {
+            load_die("no memory");
+        }
     }
 
-    load_address(&sin, load_conf.port);
+    for (i = 0; i < LOAD_BURST; i++) {
 
-    if (connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1) {
-        load_die("connect to port %d: %s", load_conf.port, strerror(errno));
+        if (load_nclients == load_conf.connections || load_nclients == n) {
+            return;
+        }
+
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (fd == -1) {
+            load_die("socket: %s", strerror(errno));
+        }
+
+        load_address(&sin, load_conf.port);
+
+        if (connect(fd, (struct sockaddr *) &sin, sizeof(sin)) == -1) {
+            load_die("connect to port %d: %s", load_conf.port,
+                     strerror(errno));
+        }
+
+        c = load_add(fd, load_answered);
+        c->next = load_idle;
+        load_idle = c;
+
+        load_clients[load_nclients++] = c;
     }
-
-    c = load_add(fd, load_answered);
-
-    load_clients[load_nclients++] = c;
-
-    load_send(c);
 }
 
+
+/* by the first client that is idle, if there is one */
 
 static void
 load_send(load_conn_t *c)
 {
-    load_str_t  *hit;
+    int              i;
+    size_t           n;
+    load_str_t      *hit;
+    static size_t    serial;
+
+    load_idle = c->next;
 
     hit = &load_conf.hits[load_next];
 
@@ -281,10 +366,40 @@ load_send(load_conn_t *c)
     }
 
     load_unsent--;
+    load_nsent++;
+
+    if (hit->id != NULL) {
+        for (i = LOAD_ID - 1, n = ++serial; i >= 0; i--, n /= 10) {
+            hit->id[i] = '0' + n % 10;
+        }
+    }
 
     c->time = load_now();
 
     load_write(c->fd, hit->data, hit->len);
+}
+
+
+/* a hit that finds no connection is late, and its latency says so */
+
+static void
+load_paced(uint64_t start)
+{
+    uint64_t      due;
+    load_conn_t  *c;
+
+    while (load_idle && load_unsent) {
+
+        due = start + load_nsent * LOAD_SECOND / load_conf.rate;
+
+        if (due > load_now()) {
+            return;
+        }
+
+        c = load_idle;
+        load_send(c);
+        c->time = due;
+    }
 }
 
 
@@ -316,7 +431,10 @@ load_answered(load_conn_t *c)
         (ns > UINT32_MAX) ? UINT32_MAX : (uint32_t) ns;
     load_result->answered_bytes += len;
 
-    if (load_unsent) {
+    c->next = load_idle;
+    load_idle = c;
+
+    if (load_unsent && load_conf.rate == 0) {
         load_send(c);
     }
 }
@@ -416,11 +534,11 @@ load_message(load_conn_t *c)
         return 0;
     }
 
-    if (n == -1 || (n == 0 && c->got)) {
+    if ((n == -1 || (n == 0 && c->got)) && !load_keeps) {
         load_die("a message was cut");
     }
 
-    if (n == 0) {
+    if (n <= 0) {
         (void) close(c->fd);
         c->fd = -1;
         return 0;
@@ -531,6 +649,10 @@ load_write(int fd, const void *data, size_t len)
 
         if (n >= 0) {
             continue;
+        }
+
+        if (load_keeps && errno != EAGAIN) {
+            return;
         }
 
         if (errno != EAGAIN && errno != EINTR) {

@@ -79,6 +79,7 @@ sub shop_cookies { return map { $_->[0] } @shop }
 #     hit-granted, hit-denied      half GET, half POST without a body
 #     batch-granted, batch-denied  POST with five to ten lines
 #     lean-granted, lean-denied    as "hit", with Google's cookies alone
+#     id-granted, id-denied        as "hit", with an id of the event
 #
 # Returns what they are like: { file => ..., bytes => ..., query => ...,
 # cookies => ..., body => ... }, averages, by name.
@@ -88,7 +89,7 @@ sub write {
 
     my %about;
 
-    for my $kind (qw(hit batch lean)) {
+    for my $kind (qw(hit batch lean id)) {
         for my $consent (qw(granted denied)) {
 
             # alike in all but what consent says
@@ -190,7 +191,9 @@ sub _query {
 
     push @args, 'en=page_view', '_ee=1' if $kind ne 'batch';
     push @args, 'ep.content_group=outdoor-and-sports',
-        'ep.internal_user=no', 'ep.debug_id=' . _text(8), 'richsstsse';
+        'ep.internal_user=no', 'ep.debug_id=' . _text(8);
+    push @args, 'ep.event_id=000000000000' if $kind eq 'id';
+    push @args, 'richsstsse';
 
     return join '&', @args;
 }

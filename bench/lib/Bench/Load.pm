@@ -5,6 +5,9 @@ package Bench::Load;
 use strict;
 use warnings;
 
+use IO::Handle ();
+use IPC::Open2 ();
+
 my $program;
 
 
@@ -33,14 +36,59 @@ sub run {
     my ($out, %result);
 
     open_run(\$out, %opt);
-
-    while (my $line = <$out>) {
-        $result{$1} = $2 if $line =~ /^(\w+) (\d+)$/;
-    }
+    _read($out, \%result);
 
     close $out or die "the load failed\n";
 
     return \%result;
+}
+
+
+# The same with an nginx that may have hits to deliver as long as it runs: it is
+# stopped before the tagging server is.  filled, with -F, returns the PID of the
+# worker that delivers.
+
+sub run_and_stop {
+    my ($nginx, $filled, %opt) = @_;
+
+    my %result;
+
+    my $pid = IPC::Open2::open2(my $out, my $in, $program,
+                                _args(%opt, K => 'yes'));
+
+    if ($filled) {
+        _read($out, \%result, 'filled');
+        print {$in} $filled->(), "\n" if $result{filled};
+    }
+
+    _read($out, \%result, 'kept');
+
+    $nginx->stop if $result{kept};
+
+    close $in;
+    waitpid $pid, 0;
+    die "the load failed\n" if $? || !$result{kept};
+
+    return \%result;
+}
+
+
+# up to the key last, or to the end
+
+sub _read {
+    my ($out, $result, $last) = @_;
+
+    while (my $line = <$out>) {
+        $result->{$1} = $2 if $line =~ /^(\w+) (\d+)$/;
+        return if defined $last && exists $result->{$last};
+    }
+}
+
+
+sub _args {
+    my (%opt) = @_;
+
+    return map { defined $opt{$_} ? ("-$_", $opt{$_}) : () } sort keys %opt;
 }
 
 
@@ -49,9 +97,7 @@ sub run {
 sub open_run {
     my ($out, %opt) = @_;
 
-    my @args = map { defined $opt{$_} ? ("-$_", $opt{$_}) : () } sort keys %opt;
-
-    open($$out, '-|', $program, @args) or die "$program: $!\n";
+    open($$out, '-|', $program, _args(%opt)) or die "$program: $!\n";
 
     return;
 }

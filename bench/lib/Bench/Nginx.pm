@@ -90,7 +90,9 @@ sub cores {
 
 # name: a file of bench/conf.  Options: workers, connections, listen (what
 # follows the address), main (more of the main context), command (what goes
-# before nginx, a list), single (no master).
+# before nginx, a list), single (no master).  Of the gateway: spool (the
+# options of sgtm_spool; it is empty at the start), courier (those of
+# sgtm_courier), fallback, more (directives of the server).
 
 sub start {
     my ($class, $name, %opt) = @_;
@@ -98,8 +100,10 @@ sub start {
     my $dir = dir() . "/$name";
     my $self = bless { name => $name, dir => $dir, workers => 1, main => '',
                        connections => 1024, listen => '', command => [],
+                       fallback => 'client', courier => '', more => '',
                        %opt }, $class;
 
+    File::Path::remove_tree("$dir/spool");
     File::Path::make_path("$dir/tmp");
     $self->_write;
 
@@ -140,8 +144,15 @@ sub _write {
         WORKERS => $self->{workers}, CONNECTIONS => $self->{connections},
         MAIN => $self->{main}, LISTEN => $self->{listen},
         PORT => $port, UPSTREAM => $upstream, NAME => $self->{name},
-        DIR => $self->{dir}, CONF => $self->{dir},
+        DIR => $self->{dir}, CONF => $self->{dir}, SPOOL => '',
+        FALLBACK => $self->{fallback}, MORE => $self->{more},
     );
+
+    if (defined $self->{spool}) {
+        $value{SPOOL} = "sgtm_spool $self->{dir}/spool $self->{spool};";
+        $value{MORE} .= " sgtm_courier \@courier $self->{courier};"
+                        . " include $self->{dir}/courier.conf;";
+    }
 
     if ($self->{workers} == 1 && !$self->{single} && defined $core) {
         $value{MAIN} .= 'worker_cpu_affinity ' . '1' . '0' x $core . ';';
@@ -149,7 +160,7 @@ sub _write {
 
     $value{MAIN} .= ' master_process off;' if $self->{single};
 
-    for my $file ('nginx', $self->{name}) {
+    for my $file ('nginx', 'courier', $self->{name}) {
         my $text = _slurp("$top/bench/conf/$file.conf");
 
         $text =~ s/%%(\w+)%%/exists $value{$1} ? $value{$1} : die "$1?\n"/ge;
@@ -213,8 +224,15 @@ sub workers {
 }
 
 
+# options as those of start() that are to be others from now on
+
 sub reload {
-    my ($self) = @_;
+    my ($self, %opt) = @_;
+
+    if (%opt) {
+        %$self = (%$self, %opt);
+        $self->_write;
+    }
 
     my %old = map { $_ => 1 } $self->workers;
     my $until = time + 30;

@@ -87,6 +87,70 @@ sub speed {
 }
 
 
+# What the second of two costs over the first, by their names.
+
+sub pairs {
+    my ($names, $results, $pair) = @_;
+
+    my ($first, $second) = map {
+        my $name = $_;
+        grep { $names->[$_] eq $name } 0 .. $#$names
+    } @$pair;
+
+    my @ratios = map {
+        _cost($results->[$second][$_]) / _cost($results->[$first][$_])
+    } 0 .. $#{ $results->[$first] };
+
+    my @sorted = sort { $a <=> $b } @ratios;
+
+    return sprintf "%s, over %s: %.3f (%.3f to %.3f)\n", @$pair[1, 0],
+                   median(@ratios), @sorted[0, -1];
+}
+
+
+# Latencies; the last column is what is added to the 99th percentile of the
+# first one in the same round.
+
+sub latency {
+    my ($title, $names, $results) = @_;
+
+    my @rows = ([ $title, 'p50', 'p99', 'p99.9', 'most', 'added p99', 'from',
+                  'to' ]);
+
+    for my $i (0 .. $#$names) {
+        my @rounds = @{ $results->[$i] };
+        my @added = sort { $a <=> $b } map {
+            ($rounds[$_]{p99_ns} - $results->[0][$_]{p99_ns}) / 1000
+        } 0 .. $#rounds;
+
+        push @rows, [
+            $names->[$i],
+            (map { my $key = $_;
+                   sprintf '%.0f', median(map { $_->{$key} / 1000 } @rounds)
+             } qw(p50_ns p99_ns p999_ns max_ns)),
+            map { sprintf '%.0f', $_ } median(@added), @added[0, -1]
+        ];
+    }
+
+    return lines(@rows);
+}
+
+
+sub drain {
+    my ($title, $results) = @_;
+
+    my @rates = sort { $a <=> $b }
+                map { $_->{forwarded} * 1e9 / $_->{elapsed_ns} } @$results;
+    my @costs = map { $_->{cpu_ns} / 1000 / $_->{forwarded} } @$results;
+
+    return lines(
+        [ $title, 'CPU us', 'hits/s', 'from', 'to' ],
+        [ 'one worker on one core', sprintf('%.2f', median(@costs)),
+          map { sprintf '%.0f', $_ } median(@rates), @rates[0, -1] ]
+    );
+}
+
+
 # microseconds of CPU a hit
 
 sub _cost {
