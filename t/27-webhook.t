@@ -80,6 +80,7 @@ my $locations = join '',
     gateway('rotate', "sgtm_webhook stripe secret_file=$dir/rotate;"),
     gateway('small', "$shops sgtm_max_body 1k;"),
     gateway('dedup', "$shops sgtm_dedup 1h;"),
+    gateway('short', "$shops sgtm_dedup 1s;"),
     gateway('kept', "$shops sgtm_fallback queue;"),
     gateway('queued', "$shops sgtm_delivery queued;"),
     gateway('basic', "$shops sgtm_consent_mode basic;"),
@@ -753,6 +754,23 @@ subtest 'beside sgtm_dedup' => sub {
              . '&ep.transaction_id=pi_shop', '');
     sleep 0.1;
     is scalar(my @none = $tag->requests), 0, 'the page comes too late';
+
+    # a sale of the page's is known to the webhook for as long as any other
+
+    $t->post('/short/g/collect?v=2&tid=G-ABC1234567&cid=1.2&en=purchase'
+             . '&ep.transaction_id=8101', '');
+    $tag->wait_requests(1);
+    $tag->clear;
+
+    is send_order('short', 'woocommerce', 'order.created',
+                  woocommerce_order(8101))->{status}, 204, 'of the page';
+
+    sleep 1.5;
+
+    is send_order('short', 'woocommerce', 'order.updated',
+                  woocommerce_order(8101, status => 'completed'))->{status},
+       200, 'a change of the order, when sgtm_dedup has forgotten it';
+    is names(arrived(0)), '', 'is no second sale';
 };
 
 

@@ -436,9 +436,16 @@ ngx_http_sgtm_dedup_end(ngx_http_sgtm_ctx_t *ctx)
 
     smcf = ngx_http_get_module_main_conf(ctx->request, ngx_http_sgtm_module);
 
+    /*
+     * what a hit of duplicates has reserved is another id of theirs, of a
+     * webhook: they are known by it, too
+     */
+
     ngx_http_sgtm_dedup_close(smcf->zone, ctx->reserved, ctx->nreserved,
                               ctx->disposition == NGX_HTTP_SGTM_FORWARDED
-                              || ctx->disposition == NGX_HTTP_SGTM_QUEUED);
+                              || ctx->disposition == NGX_HTTP_SGTM_QUEUED
+                              || ctx->disposition
+                                 == NGX_HTTP_SGTM_DUPLICATE);
 
     ctx->nreserved = 0;
 }

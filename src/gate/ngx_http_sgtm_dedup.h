@@ -78,7 +78,8 @@ ngx_int_t ngx_http_sgtm_dedup_for(ngx_http_request_t *r,
 
 /*
  * At the end of a request, once its disposition is settled: what was forwarded
- * or queued is confirmed, anything else released.
+ * or queued is confirmed, as is what the first of two calls has reserved where
+ * the second found duplicates alone; anything else is released.
  */
 void ngx_http_sgtm_dedup_end(ngx_http_sgtm_ctx_t *ctx);
 
