@@ -17,6 +17,9 @@ use MIME::Base64 qw(encode_base64);
 use Time::HiRes qw(sleep);
 
 my $root = SGTM::Run::root();
+my $build = $ENV{SGTM_BUILD} || 'release';
+my $tool = $build eq 'release' ? "$root/build/sgtm-spool"
+                               : "$root/build/$build/sgtm-spool";
 my $json = JSON::PP->new->utf8->canonical;
 
 my %secret = (stripe => 'whsec_of_stripe', shopify => 'of the shop "42"',
@@ -771,6 +774,44 @@ subtest 'beside sgtm_dedup' => sub {
                   woocommerce_order(8101, status => 'completed'))->{status},
        200, 'a change of the order, when sgtm_dedup has forgotten it';
     is names(arrived(0)), '', 'is no second sale';
+};
+
+
+subtest 'what is left of a delivery is counted' => sub {
+    my @refunds = map { { id => $_, total => '-100' } } 1 .. 3;
+
+    is send_order('queued', 'woocommerce', 'order.updated',
+                  woocommerce_order(8201, refunds => [@refunds]))->{status},
+       204, 'a sale and refunds';
+    is names(arrived(1)), 'purchase refund refund refund', 'arrive';
+
+    my $before = counters('queued');
+
+    $tag->mode('down');
+
+    is send_order('queued', 'woocommerce', 'order.updated',
+                  woocommerce_order(8201, refunds => [
+                      { id => 4, total => '-100' }, @refunds
+                  ]))->{status}, 204, 'another refund';
+
+    my $after = counters('queued');
+
+    is $after->{events} - $before->{events}, 5, 'of five events';
+    is $after->{duplicate_events} - $before->{duplicate_events}, 4,
+       'four are known';
+
+    my ($status, $out) = run($tool, $t->dir . '/spool', 'export');
+
+    is $json->decode($out)->{events}, 1, 'one is in the spool';
+
+    $tag->mode('');
+
+    wait_for { grep { $_->{mode} ne 'down' } $tag->requests } 10;
+
+    my @got = grep { $_->{mode} ne 'down' } $tag->requests;
+
+    $tag->clear;
+    is names(map { $json->decode($_->{body}) } @got), 'refund', 'one arrives';
 };
 
 

@@ -338,7 +338,7 @@ ngx_http_sgtm_dedup_window(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     ngx_shmtx_unlock(&shpool->mutex);
 
-    ctx->duplicates = duplicates;
+    ctx->duplicates += duplicates;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "sgtm dedup: %ui of %ui", duplicates, n);

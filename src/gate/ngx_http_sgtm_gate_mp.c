@@ -93,8 +93,10 @@ ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp)
 {
     ctx->event.len = mp->events[0].name.len;
     ctx->event.data = mp->events[0].name.data;
-    ctx->events = mp->nevents;
     ctx->over = mp->over;
+
+    /* of a webhook those have left that were sent before */
+    ctx->events = mp->nevents + ctx->duplicates;
 }
 
 

@@ -363,6 +363,8 @@ ngx_http_sgtm_webhook_seen(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         id->len = ngx_strlen(id->data);
     }
 
+    ctx->events = order->nevents;
+
     rc = ngx_http_sgtm_dedup_for(r, ctx, events, order->nevents,
                                  NGX_HTTP_SGTM_WEBHOOK_WINDOW);
 
