@@ -53,6 +53,9 @@ my $t = SGTM::Test->start(<<"EOC");
                     'sgtm_encoded pass; sgtm_consent_mode basic;') ]}
         @{[ gateway('pass-advanced',
                     'sgtm_encoded pass; sgtm_consent_mode advanced;') ]}
+        @{[ gateway('pass-dedup', 'sgtm_encoded pass; sgtm_dedup 1h;') ]}
+        @{[ gateway('pass-hash',
+                    'sgtm_encoded pass; sgtm_user_data hash;') ]}
         @{[ gateway('closed', 'sgtm_passthrough off;') ]}
 
         location = /status { sgtm_status; }
@@ -323,6 +326,59 @@ subtest 'foreign ids' => sub {
 
         refused($name, "/pass/g/collect?d=$value", reason => qr/\A\w+\z/);
     }
+};
+
+
+# the lines beside it can be read, and are
+
+subtest 'a body' => sub {
+    my $value = encode_base64(padded("$hit&$granted", 0), '');
+
+    my $post = sub {
+        my ($prefix, $body) = @_;
+
+        $tag->clear;
+
+        my $res = $t->post("/$prefix/g/collect?$value", $body);
+        my ($req) = $tag->wait_requests($res->{status} == 204 ? 1 : 0, 1);
+
+        return ($res, $req);
+    };
+
+    my ($res, $req) = $post->('pass', "en=b&ep.event_id=1\r\nen=c\r\n");
+
+    is $res->{status}, 204, 'lines pass';
+    is $req->{uri}, "/g/collect?$value", 'with their query';
+    is $req->{body}, "en=b&ep.event_id=1\r\nen=c\r\n", 'as they are';
+
+    for my $case (['of another tenant', "en=b\r\nen=c&tid=G-FOREIGN123", 403],
+                  ['that is no hit', "en=b&ep.a=%ff", 400])
+    {
+        my ($name, $body, $status) = @$case;
+
+        for my $prefix (qw(pass pass-basic pass-advanced)) {
+            ($res) = $post->($prefix, $body);
+            is $res->{status}, $status, "one $name, $prefix: refused";
+            is $tag->count, 0, 'nothing arrives';
+        }
+    }
+
+    ($res) = $post->('pass-advanced', "en=b\r\nen=c&$denied");
+    is header($res, 'Sgtm-Disposition'), 'denied', 'one that denies: denied';
+    is $tag->count, 0, 'nothing arrives';
+
+    ($res) = $post->('pass-hash', "en=b&ep.user_data.email=seCret%40a.example");
+    is header($res, 'Sgtm-Disposition'), 'denied',
+       'one with user data that is not hashed: denied';
+    is $tag->count, 0, 'nothing arrives';
+
+    $post->('pass-dedup', "en=b&ep.event_id=1");
+    ($res, $req) = $post->('pass-dedup',
+                           "en=b&ep.event_id=1\r\nen=c&ep.event_id=2");
+    is $req->{body}, 'en=c&ep.event_id=2', 'one that was seen before leaves';
+
+    ($res) = $post->('pass-dedup', 'en=c&ep.event_id=2');
+    is header($res, 'Sgtm-Disposition'), 'duplicate', 'or all of them';
 };
 
 

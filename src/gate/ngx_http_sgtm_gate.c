@@ -8,6 +8,7 @@
 #include "../delivery/ngx_http_sgtm_queue.h"
 #include "../hit/sgtm_user_data.h"
 #include "ngx_http_sgtm_address.h"
+#include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
 #include "ngx_http_sgtm_dedup.h"
@@ -118,8 +119,11 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     conf = ctx->conf;
 
-    ngx_str_null(&body);
     ngx_memzero(&hit, offsetof(sgtm_ga4_t, marks));
+
+    if (ngx_http_sgtm_body_text(r, &body) != NGX_OK) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
 
     if (ctx->decoded.len) {
 
@@ -147,7 +151,8 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if ((ctx->deny & SGTM_DENY_ANY)
         || (conf->user_data == NGX_HTTP_SGTM_USER_DATA_HASH
-            && sgtm_user_size(ngx_http_sgtm_str(&ctx->decoded))))
+            && (sgtm_user_size(ngx_http_sgtm_str(&ctx->decoded))
+                || sgtm_user_size(ngx_http_sgtm_str(&body)))))
     {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
     }
@@ -157,6 +162,14 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                       hit.events);
         if (rc != NGX_OK) {
             return rc;
+        }
+
+        if (ctx->duplicates
+            && ngx_http_sgtm_commit_cut(r, ngx_http_sgtm_gate_events,
+                                        hit.events, &body)
+               != NGX_OK)
+        {
+            return ngx_http_sgtm_gate_fail(ctx);
         }
     }
 
