@@ -365,7 +365,12 @@ subtest 'the secret of the Measurement Protocol' => sub {
     SGTM::Run::put("$dir/mp", "s3&cret/1\n");
     chmod 0600, "$dir/mp";
 
-    my $t = SGTM::Test->start(conf(http => "sgtm_api_secret $dir/mp;"));
+    my $t = SGTM::Test->start(conf(
+        http => "sgtm_api_secret $dir/mp;
+                 log_format  secret  '\$request|\$request_uri|\$args|'
+                                     '\$arg_api_secret|\$query_string|'
+                                     '\$sgtm_uri|\$upstream_status';",
+        location => 'access_log %%DIR%%/sent.log secret;'));
 
     $tag->clear;
     $tag->mode('503');
@@ -388,7 +393,12 @@ subtest 'the secret of the Measurement Protocol' => sub {
     like $got->{body}, qr/^\{"timestamp_micros":\d{16},"client_id":"1\.2",/,
          'and with its time';
     empty($t, 'delivered');
-    unlike $t->error_log . SGTM::Run::get($t->dir . '/access.log'),
+
+    my $sent = SGTM::Run::get($t->dir . '/sent.log');
+
+    like $sent, qr{^POST /mp/collect HTTP/1\.1\|/mp/collect\|.*\|200$}m,
+         'what the courier sends is in the log of its location';
+    unlike $t->error_log . $sent . SGTM::Run::get($t->dir . '/access.log'),
            qr/s3(?:&|%26)cret/, 'no log has it';
 };
 

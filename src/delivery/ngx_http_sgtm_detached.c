@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_variables.h"
 #include "../gate/ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_detached.h"
 
@@ -20,6 +21,7 @@ static ngx_http_connection_t *ngx_http_sgtm_detached_http(ngx_connection_t *c,
 static u_char *ngx_http_sgtm_detached_log(ngx_log_t *log, u_char *buf,
     size_t len);
 static void ngx_http_sgtm_detached_prepare(ngx_connection_t *c);
+static void ngx_http_sgtm_detached_forget(void *data);
 static void ngx_http_sgtm_detached_cleanup(void *data);
 static void ngx_http_sgtm_detached_outcome(ngx_http_sgtm_detached_t *d);
 static time_t ngx_http_sgtm_detached_retry_after(ngx_http_upstream_t *u);
@@ -48,6 +50,7 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
 {
     ngx_connection_t    *c;
     ngx_pool_cleanup_t  *cln;
+    ngx_http_cleanup_t  *end;
     ngx_http_request_t  *r;
 
     /* it takes two; with an eighth left, nginx stops accepting clients */
@@ -86,8 +89,9 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
     ngx_http_sgtm_log_init(r);
 
     cln = NULL;
+    end = ngx_http_cleanup_add(r, 0);
 
-    if (ngx_http_sgtm_detached_fill(r, d) == NGX_OK) {
+    if (end && ngx_http_sgtm_detached_fill(r, d) == NGX_OK) {
         cln = ngx_pool_cleanup_add(r->pool, 0);
     }
 
@@ -95,6 +99,13 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
         r->logged = 1;
         ngx_http_finalize_request(r, NGX_ERROR);
         return NGX_ERROR;
+    }
+
+    /* of the request: it runs before the log */
+
+    if (d->secret) {
+        end->handler = ngx_http_sgtm_detached_forget;
+        end->data = r;
     }
 
     /* of the pool, not of the request: it runs after the log */
@@ -287,6 +298,19 @@ ngx_http_sgtm_detached_prepare(ngx_connection_t *c)
     c->write->active = 1;
     c->write->ready = 1;
     c->write->handler = ngx_http_sgtm_detached_handler;
+}
+
+
+/* what was added for the tagging server alone */
+
+static void
+ngx_http_sgtm_detached_forget(void *data)
+{
+    ngx_http_request_t *r = data;
+
+    r->args.len = 0;
+
+    ngx_http_sgtm_variables_reset(r);
 }
 
 

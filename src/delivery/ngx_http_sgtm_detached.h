@@ -29,6 +29,7 @@ struct ngx_http_sgtm_detached_s {
     ngx_str_t                  headers;    /* "Name: value\r\n" each */
     ngx_str_t                  body;
     unsigned                   log:1;      /* the location has its own log */
+    unsigned                   secret:1;   /* args are for no log */
 
     void                     (*handler)(ngx_http_sgtm_detached_t *d);
     void                      *data;

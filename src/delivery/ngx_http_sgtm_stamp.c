@@ -34,6 +34,7 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
     d->body.data = record->body.data;
 
     *text = NULL;
+    d->secret = 0;
 
     if (record->uri.len >= mp.len
         && ngx_memcmp(record->uri.data + record->uri.len - mp.len, mp.data,
@@ -133,6 +134,7 @@ ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d, int64_t time,
 
         d->args.data = *text;
         d->args.len = p - *text;
+        d->secret = 1;
     }
 
     if (at) {
