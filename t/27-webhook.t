@@ -86,6 +86,8 @@ my $locations = join '',
     gateway('short', "$shops sgtm_dedup 1s;"),
     gateway('kept', "$shops sgtm_fallback queue;"),
     gateway('queued', "$shops sgtm_delivery queued;"),
+    (map { gateway("of$_", "$shops sgtm_tag_id G-OFSHOP000$_;")
+               =~ s/(sgtm_tenant).*?;/$1 \$host;/r } 1 .. 2),
     gateway('basic', "$shops sgtm_consent_mode basic;"),
     gateway('advanced', "$shops sgtm_consent_mode advanced;
                          sgtm_consent_server analytics_storage=granted;");
@@ -554,6 +556,22 @@ subtest 'sent again at the same time' => sub {
     is names(arrived(1)), 'purchase', 'one arrives';
 
     $tag->mode('');
+};
+
+
+subtest 'two shops that count alike' => sub {
+    for my $n (1 .. 2) {
+        is $t->request('POST', "/of$n/webhook/woocommerce",
+                       [Host => "shop$n.example", 'X-WC-Webhook-Topic' =>
+                        'order.updated', sign('woocommerce', $_)], $_)
+           ->{status}, 200, "order 1 of shop $n"
+            for woocommerce_order(1);
+
+        my ($got) = $tag->wait_requests(1);
+
+        $tag->clear;
+        like $got->{uri}, qr/measurement_id=G-OFSHOP000$n&/, 'in its stream';
+    }
 };
 
 

@@ -224,6 +224,26 @@ ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+ngx_str_t *
+ngx_http_sgtm_webhook_stream(ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_str_t   *id;
+    ngx_uint_t   i;
+
+    id = conf->tag_ids ? conf->tag_ids->elts : NULL;
+
+    for (i = 0; id && i < conf->tag_ids->nelts; i++) {
+        if (id[i].len <= SGTM_MAX_KEY && id[i].data[0] == 'G'
+            && id[i].data[1] == '-')
+        {
+            return &id[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
 ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *body)
@@ -345,16 +365,26 @@ ngx_http_sgtm_webhook_seen(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_order_t *order)
 {
     ngx_int_t     rc;
+    ngx_str_t    *stream;
     ngx_uint_t    i;
     sgtm_str_t   *id;
     sgtm_event_t  events[SGTM_ORDER_MAX_EVENTS];
 
-    static const sgtm_str_t  kind = sgtm_string("webhook");
+    stream = ngx_http_sgtm_webhook_stream(ctx->conf);
 
     ngx_memzero(events, sizeof(events));
 
+    /*
+     * shops count their orders from 1, and those of several may be one tenant;
+     * an event that has no name is no browser's
+     */
+
     for (i = 0; i < order->nevents; i++) {
-        events[i].tid = kind;
+
+        if (stream) {
+            events[i].tid = *ngx_http_sgtm_str(stream);
+        }
+
         events[i].plain = 1;
 
         id = &events[i].ids[SGTM_EVENT_ID];
@@ -457,13 +487,13 @@ static ngx_int_t
 ngx_http_sgtm_webhook_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
     u_char      *p;
-    ngx_str_t   *id;
-    ngx_uint_t   i;
+    ngx_str_t   *stream;
     sgtm_str_t  *secret;
 
     static u_char  name[] = "measurement_id=";
     static u_char  more[] = "&api_secret=";
 
+    stream = ngx_http_sgtm_webhook_stream(ctx->conf);
     secret = ngx_http_sgtm_str(&ctx->conf->api_secret);
 
     p = ngx_pnalloc(r->pool, sizeof(name) + SGTM_MAX_KEY + sizeof(more)
@@ -476,17 +506,8 @@ ngx_http_sgtm_webhook_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     p = ngx_cpymem(p, name, sizeof(name) - 1);
 
-    /* the others of the list have no stream: AW-, DC-, GT- */
-
-    id = ctx->conf->tag_ids ? ctx->conf->tag_ids->elts : NULL;
-
-    for (i = 0; id && i < ctx->conf->tag_ids->nelts; i++) {
-        if (id[i].len <= SGTM_MAX_KEY && id[i].data[0] == 'G'
-            && id[i].data[1] == '-')
-        {
-            p = ngx_cpymem(p, id[i].data, id[i].len);
-            break;
-        }
+    if (stream) {
+        p = ngx_cpymem(p, stream->data, stream->len);
     }
 
     if (secret->len) {

@@ -36,6 +36,12 @@ char *ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_http_sgtm_webhook_t *ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx);
 
 /*
+ * The id of the stream that orders go to; NULL: there is none, since the others
+ * of sgtm_tag_id have none: AW-, DC-, GT-.
+ */
+ngx_str_t *ngx_http_sgtm_webhook_stream(ngx_http_sgtm_loc_conf_t *conf);
+
+/*
  * Checks the signature of a body and makes the request one of the Measurement
  * Protocol, which then goes through the gate.  As the functions of
  * ngx_http_sgtm_gate.h: NGX_DECLINED, or the status to answer with.
