@@ -11,6 +11,7 @@
 #include "delivery/ngx_http_sgtm_fallback.h"
 #include "gate/ngx_http_sgtm_dedup.h"
 #include "gate/ngx_http_sgtm_header_names.h"
+#include "intake/ngx_http_sgtm_webhook.h"
 #include "page/ngx_http_sgtm_script.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
@@ -114,6 +115,13 @@ ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "location \"%V\" has \"sgtm on\" but no "
                       "\"sgtm_tag_id\": all hits are refused", &clcf->name);
+    }
+
+    if (conf->webhooks && ngx_http_sgtm_webhook_stream(conf) == NULL) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm_webhook\" but no id with "
+                      "\"G-\" in \"sgtm_tag_id\": its orders have no stream",
+                      &clcf->name);
     }
 
     if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC

@@ -927,4 +927,21 @@ is((nginx_t("sgtm_webhook stripe secret_file=$dir/stripe;
                                      secret_file=$dir/rotate; } }"))[0], 0,
    'a location may have its own');
 
+for my $case (['AW-123456 GT-ABC1234', 1], ['AW-123456 G-ABC1234567', 0]) {
+    my ($ids, $wanted) = @$case;
+    my ($status, $out) = nginx_t(<<"EOC");
+        server {
+            sgtm_tag_id  $ids;
+            location /a/ {
+                sgtm          on;
+                sgtm_webhook  stripe secret_file=$dir/stripe;
+                proxy_pass    http://127.0.0.1:$nobody/;
+            }
+        }
+EOC
+    is $status, 0, "sgtm_tag_id $ids";
+    is scalar(() = $out =~ /"sgtm_webhook".* "G-"/g), $wanted,
+       $wanted ? 'a warning: orders have no stream' : 'orders have a stream';
+}
+
 done_testing;
