@@ -379,6 +379,13 @@ object(cJSON *o, int level, const char *path, const sgtm_str_t *text)
         gone = (!keep && denied(level, name, item))
                || is_set(level, item->string);
 
+        if (!keep && fresh && level != PROPS && level != PROP
+            && level != CONSENT && is_id(item->string, &kind)
+            && (cJSON_IsArray(item) || cJSON_IsObject(item)))
+        {
+            gone = 1;
+        }
+
         if (!gone && cJSON_IsNull(item)
             && below(level, item->string) != OTHER
             && has_sets(below(level, item->string)))

@@ -269,10 +269,15 @@ sgtm_mp_drops(sgtm_mp_container_t *c, const sgtm_rule_t *rule,
         return 1;
     }
 
-    /* a number that can't become another one of its form */
+    if (!rule->key || !rules->fresh) {
+        return 0;
+    }
 
-    return rule->key && rules->fresh && item->type == SGTM_JSON_NUMBER
-           && !sgtm_mp_digits(&item->value);
+    /* an id that can't become another one of its form */
+
+    return item->type >= SGTM_JSON_ARRAY
+           || (item->type == SGTM_JSON_NUMBER
+               && !sgtm_mp_digits(&item->value));
 }
 
 

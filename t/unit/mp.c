@@ -272,6 +272,46 @@ test_read(void)
 }
 
 
+/* no id that is denied goes on, whatever form it has */
+
+static void
+test_fresh(void)
+{
+    size_t          i;
+    sgtm_mp_t       mp;
+    sgtm_str_t      in, out;
+    sgtm_rewrite_t  rules;
+
+    static const char  *ids[] = {
+        "\"session_id\":[\"8\"],", "\"sid\":{\"a\":8},",
+        "\"ga_session_id\":[[8]],", "\"cid\":[8,{\"a\":8}],",
+        "\"ga_session_id\":8.5,"
+    };
+
+    char  text[256];
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+
+    rules.names = &names;
+    rules.fresh = 1;
+    rules.seed = 3;
+
+    for (i = 0; i < unit_nelts(ids); i++) {
+        snprintf(text, sizeof(text), BODY("", "%s\"b\":[7]"), ids[i]);
+        in = unit_str(text);
+
+        unit_ok(parse(&mp, &in) == SGTM_OK, "%s", text);
+
+        sgtm_mp_rewrite(&rules, 0, &in,
+                        unit_alloc(sgtm_mp_size(&mp, &rules, &in)), &out);
+
+        unit_ok(memchr(out.data, '8', out.len) == NULL, "  is gone");
+        unit_is(out.data + out.len - 21, 21, "\"params\":{\"b\":[7]}}]}",
+                "  the rest is not");
+    }
+}
+
+
 static void
 test_drop(void)
 {
@@ -416,6 +456,7 @@ main(void)
     test_strings();
     test_bodies();
     test_read();
+    test_fresh();
     test_drop();
     test_size();
     test_operator();
