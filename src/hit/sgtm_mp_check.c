@@ -24,6 +24,7 @@
 static void sgtm_mp_client(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_user_id(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_no_ads(sgtm_mp_check_t *c, const cJSON *item);
+static int sgtm_mp_check_says(const char *text, const char *word);
 static int sgtm_mp_micros(const cJSON *item, double *micros);
 static void sgtm_mp_consent(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_user_props(sgtm_mp_check_t *c, const cJSON *item);
@@ -194,7 +195,7 @@ sgtm_mp_check_object(sgtm_mp_check_t *c, const cJSON *item)
 }
 
 
-/* the older way to deny it */
+/* the older way to deny it; what is meant so is a denial in any form */
 
 static void
 sgtm_mp_no_ads(sgtm_mp_check_t *c, const cJSON *item)
@@ -203,9 +204,28 @@ sgtm_mp_no_ads(sgtm_mp_check_t *c, const cJSON *item)
         sgtm_mp_check_fault(c, SGTM_MP_F_BOOLEAN);
     }
 
-    if (cJSON_IsTrue(item)) {
+    if (cJSON_IsTrue(item)
+        || (cJSON_IsNumber(item) && item->valuedouble != 0)
+        || (cJSON_IsString(item)
+            && sgtm_mp_check_says(item->valuestring, "TRUE")))
+    {
         c->mp->consent.state[SGTM_AD_PERSONALIZATION] = SGTM_DENIED;
     }
+}
+
+
+/* the word in capitals or small letters */
+
+static int
+sgtm_mp_check_says(const char *text, const char *word)
+{
+    for ( /* void */ ; *word; text++, word++) {
+        if (*text != *word && *text != (*word | 0x20)) {
+            return 0;
+        }
+    }
+
+    return *text == '\0';
 }
 
 
@@ -302,13 +322,19 @@ sgtm_mp_consent(sgtm_mp_check_t *c, const cJSON *item)
         {
             one.state[type] = SGTM_GRANTED;
 
-        } else if (cJSON_IsString(state)
-                   && strcmp(state->valuestring, "DENIED") == 0)
-        {
-            one.state[type] = SGTM_DENIED;
-
         } else {
-            sgtm_mp_check_fault(c, SGTM_MP_F_CONSENT);
+
+            if (!cJSON_IsString(state)
+                || strcmp(state->valuestring, "DENIED") != 0)
+            {
+                sgtm_mp_check_fault(c, SGTM_MP_F_CONSENT);
+            }
+
+            if (cJSON_IsString(state)
+                && sgtm_mp_check_says(state->valuestring, "DENIED"))
+            {
+                one.state[type] = SGTM_DENIED;
+            }
         }
 
         sgtm_consent_strictest(&c->mp->consent, &one);

@@ -272,6 +272,52 @@ test_read(void)
 }
 
 
+/* what is meant as a denial is one, and told of as a fault besides */
+
+static void
+test_denials(void)
+{
+    size_t       i;
+    sgtm_mp_t    mp;
+    sgtm_str_t   in;
+
+    static const struct {
+        const char  *more;
+        unsigned     user_data;
+        unsigned     personalization;
+    } denials[] = {
+        { ",\"consent\":{\"ad_user_data\":\"denied\"}",
+          SGTM_DENIED, SGTM_UNSET },
+        { ",\"consent\":{\"ad_user_data\":\"Denied\","
+          "\"ad_user_data\":\"GRANTED\"}", SGTM_DENIED, SGTM_UNSET },
+        { ",\"consent\":{\"ad_user_data\":\"DENIED \"}",
+          SGTM_UNSET, SGTM_UNSET },
+        { ",\"consent\":{\"ad_user_data\":\"granted\"}",
+          SGTM_UNSET, SGTM_UNSET },
+        { ",\"consent\":{\"ad_user_data\":false}", SGTM_UNSET, SGTM_UNSET },
+        { ",\"non_personalized_ads\":true", SGTM_UNSET, SGTM_DENIED },
+        { ",\"non_personalized_ads\":\"true\"", SGTM_UNSET, SGTM_DENIED },
+        { ",\"non_personalized_ads\":1", SGTM_UNSET, SGTM_DENIED },
+        { ",\"non_personalized_ads\":\"false\"", SGTM_UNSET, SGTM_UNSET },
+        { ",\"non_personalized_ads\":0", SGTM_UNSET, SGTM_UNSET },
+        { ",\"non_personalized_ads\":false", SGTM_UNSET, SGTM_UNSET }
+    };
+
+    char  text[256];
+
+    for (i = 0; i < unit_nelts(denials); i++) {
+        snprintf(text, sizeof(text), BODY("%s", ""), denials[i].more);
+        in = unit_str(text);
+
+        unit_ok(parse(&mp, &in) == SGTM_OK, "%s", text);
+        unit_ok(mp.consent.state[SGTM_AD_USER_DATA] == denials[i].user_data,
+                "  ad_user_data");
+        unit_ok(mp.consent.state[SGTM_AD_PERSONALIZATION]
+                == denials[i].personalization, "  ad_personalization");
+    }
+}
+
+
 /* no id that is denied goes on, whatever form it has */
 
 static void
@@ -456,6 +502,7 @@ main(void)
     test_strings();
     test_bodies();
     test_read();
+    test_denials();
     test_fresh();
     test_drop();
     test_size();
