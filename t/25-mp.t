@@ -260,6 +260,10 @@ subtest 'who may send' => sub {
     is $res->{status}, 403, 'no secret is configured: 403';
     is $got, undef, 'nothing arrives';
 
+    ($res, $got) = ask("/off/mp/collect/?api_secret=x&"
+                       . 'measurement_id=G-ABC1234567', $body);
+    is $res->{status}, 403, 'a slash at the end is no way around';
+
     ($res) = $t->get("/off/mp/collect?$query");
     is $res->{status}, 405, 'GET: 405';
 

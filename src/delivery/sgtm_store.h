@@ -158,9 +158,9 @@ int sgtm_store_sync(sgtm_store_t *store);
 
 /*
  * Becomes, or stays, the one courier of this file until a time (ms since the
- * epoch).  LOST: another one's time has not come yet, and its process lives.  A new courier finds
- * what the earlier one had taken ready to be taken again; fresh is set to
- * whether it is new.  instance: random, of the process.
+ * epoch).  LOST: another one's time has not come yet, and its process lives.
+ * A new courier finds what the earlier one had taken ready to be taken again;
+ * fresh is set to whether it is new.  instance: random, of the process.
  */
 int sgtm_store_lease(sgtm_store_t *store, int64_t instance, int64_t now,
     int64_t until, int *fresh);

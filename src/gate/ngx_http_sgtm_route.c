@@ -182,10 +182,17 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 ngx_uint_t
 ngx_http_sgtm_route_path(ngx_str_t *path)
 {
+    size_t                 len;
     u_char                *p, *last;
     ngx_http_sgtm_path_t  *known;
 
     last = path->data + path->len;
+
+    /* a slash at the end leads to the same, with the same secrets */
+
+    for (len = path->len; len && path->data[len - 1] == '/'; len--) {
+        /* void */
+    }
 
     for (known = ngx_http_sgtm_paths; known->name.len; known++) {
 
@@ -193,9 +200,7 @@ ngx_http_sgtm_route_path(ngx_str_t *path)
             continue;
         }
 
-        if (known->match == NGX_HTTP_SGTM_PATH_IS
-            && path->len != known->name.len)
-        {
+        if (known->match == NGX_HTTP_SGTM_PATH_IS && len != known->name.len) {
             continue;
         }
 
