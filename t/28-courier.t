@@ -537,6 +537,19 @@ subtest 'order' => sub {
     my ($fourth) = of($a[3]);
 
     cmp_ok $fourth->{time}, '>=', $third->{time}, 'those behind have waited';
+
+    # of those that come while others of the client are under way
+
+    $tag->clear;
+    $tag->mode('slow');
+
+    my @ids = map { sleep 0.03; hit($t, '&cid=9.9') } 1 .. 24;
+
+    all_arrive('those that come one by one arrive', 10, @ids);
+    is join(' ', ids($tag->requests)), "@ids", 'in order, each once';
+
+    $tag->mode('');
+    empty($t, 'and are delivered');
 };
 
 

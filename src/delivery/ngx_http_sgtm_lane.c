@@ -461,6 +461,7 @@ static void
 ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit)
 {
     ngx_queue_t           *q;
+    ngx_rbtree_key_t       key;
     ngx_http_sgtm_hit_t   *next;
     ngx_http_sgtm_lane_t  *lane;
 
@@ -469,6 +470,10 @@ ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit)
     }
 
     lane = hit->lane;
+
+    /* the tree clears it */
+
+    key = hit->node.key;
 
     ngx_rbtree_delete(&lane->clients, &hit->node);
 
@@ -486,7 +491,7 @@ ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit)
         ngx_queue_init(&hit->followers);
     }
 
-    next->node.key = hit->node.key;
+    next->node.key = key;
     ngx_rbtree_insert(&lane->clients, &next->node);
 
     ngx_queue_insert_tail(&lane->ready, &next->queue);
