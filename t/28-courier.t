@@ -553,6 +553,45 @@ subtest 'order' => sub {
 };
 
 
+# the same client id, of a broken page, thousands of times: they wait for the
+# first, others don't
+
+subtest 'many that are put off' => sub {
+    my $t = SGTM::Test->start(conf());
+
+    $tag->clear;
+    hit($t, '&cid=5.5&ep.do=later');
+    $tag->wait_requests(1);
+    wait_for { sql($t, 'SELECT count(*) FROM hit WHERE due > 0') } 5;
+
+    my $later = int(1000 * time) + 3600000;
+
+    sql($t, <<"EOC");
+    UPDATE hit SET due = $later;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 9000)
+    INSERT INTO hit SELECT id + i, target, due + i, client, time, 0, 1, tenant,
+        '', method, uri, args, headers, body FROM hit, n;
+EOC
+
+    my @ids = map { sleep 0.05; hit($t) } 1 .. 5;
+
+    all_arrive('those of others arrive', 5, @ids);
+
+    my ($worker) = $t->workers;
+    my $used = sub {
+        my @stat = split / /, SGTM::Run::get("/proc/$worker/stat");
+        return ($stat[13] + $stat[14]) / POSIX::sysconf(&POSIX::_SC_CLK_TCK);
+    };
+
+    my $before = $used->();
+
+    sleep 2;
+    cmp_ok $used->() - $before, '<', 0.4, 'and the worker does not spin';
+
+    sql($t, 'DELETE FROM hit');
+};
+
+
 subtest 'a tagging server that is down' => sub {
     my $t = SGTM::Test->start(conf(courier => 'backoff=200ms'));
 

@@ -374,9 +374,13 @@ ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
     t->take.limit = room;
     t->take.size = NGX_HTTP_SGTM_COURIER_TAKE;
 
-    /* with none in memory, what was released is to be seen again */
+    /*
+     * with none in memory, what was released is to be seen again; not while
+     * there is more to look at, or all that is put off hides what is not
+     */
 
-    t->take.after = (lane->hits == lane->ended) ? 0 : lane->after;
+    t->take.after = (lane->hits == lane->ended && !lane->more) ? 0
+                                                               : lane->after;
 
     if (!probe && lane->pull) {
 
@@ -528,6 +532,7 @@ ngx_http_sgtm_courier_lost(ngx_http_sgtm_courier_ctx_t *courier)
         ngx_http_sgtm_lane_drop(lane);
 
         lane->look = 0;
+        lane->more = 0;
         lane->after = 0;
         lane->again = 0;
         lane->pull = 0;
@@ -556,6 +561,8 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
     }
 
     lane->look = (t->take.list != NULL);
+    lane->more = (t->take.list == NULL && t->take.again
+                  && t->take.again <= t->take.now);
     lane->after = t->take.after;
 
     /* one that came back meanwhile may be due before all in the file */

@@ -66,6 +66,7 @@ struct ngx_http_sgtm_lane_s {
 
     ngx_queue_t                turn;       /* among those to be looked at */
     unsigned                   look:1;     /* there may be hits in the file */
+    unsigned                   more:1;     /* it has not been read to its end */
     unsigned                   active:1;   /* is in the queue "turn" */
     unsigned                   listed:1;   /* the file has hits of it */
 };
