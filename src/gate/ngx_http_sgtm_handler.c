@@ -631,6 +631,10 @@ ngx_http_sgtm_end(void *data)
 
     if (r->upstream && ctx->upstream_status == 0) {
         ngx_http_sgtm_setcookie_forget(r);
+
+        /* its answer may be a page of the site's now: it has come */
+
+        ctx->upstream_status = ngx_http_sgtm_answered(r);
     }
 
     /* scripts, preflights and validation are answered here, and well */

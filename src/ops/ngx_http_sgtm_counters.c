@@ -10,6 +10,8 @@
 
 
 static ngx_uint_t ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx);
+static ngx_http_upstream_state_t *ngx_http_sgtm_upstream_state(
+    ngx_http_request_t *r);
 static void ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_counters_t *cn);
 static void ngx_http_sgtm_count_latency(ngx_http_sgtm_ctx_t *ctx);
@@ -215,30 +217,24 @@ static ngx_uint_t
 ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
 {
     ngx_uint_t                  status;
-    ngx_array_t                *states;
     ngx_http_upstream_state_t  *state;
 
     status = ctx->upstream_status;
 
     if (status == 0) {
-        states = ctx->request->upstream_states;
+        state = ngx_http_sgtm_upstream_state(ctx->request);
 
-        if (states == NULL || states->nelts == 0) {
+        /* without a status the client left, or nginx had no memory */
+
+        if (state == NULL || state->status == 0) {
             return NGX_HTTP_SGTM_UPSTREAM_N;
         }
 
-        state = states->elts;
-        status = state[states->nelts - 1].status;
-
-        /* without one the client left, or nginx had no memory */
-
-        if (status == 0) {
-            return NGX_HTTP_SGTM_UPSTREAM_N;
-        }
+        status = state->status;
 
         /* nginx gives a status of its own to what had no header */
 
-        if (state[states->nelts - 1].header_time == (ngx_msec_t) -1) {
+        if (state->header_time == (ngx_msec_t) -1) {
             return (status == NGX_HTTP_GATEWAY_TIME_OUT)
                    ? NGX_HTTP_SGTM_UPSTREAM_TIMEOUT
                    : NGX_HTTP_SGTM_UPSTREAM_ERROR;
@@ -250,6 +246,43 @@ ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx)
     }
 
     return status / 100 - 2;
+}
+
+
+/*
+ * The last one for the hit itself: behind one without a peer are those of the
+ * page that an error_page has led to.
+ */
+
+static ngx_http_upstream_state_t *
+ngx_http_sgtm_upstream_state(ngx_http_request_t *r)
+{
+    ngx_uint_t                  i;
+    ngx_http_upstream_state_t  *state;
+
+    if (r->upstream_states == NULL) {
+        return NULL;
+    }
+
+    state = r->upstream_states->elts;
+
+    for (i = 0; i < r->upstream_states->nelts && state[i].peer; i++) {
+        /* void */
+    }
+
+    return i ? &state[i - 1] : NULL;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_answered(ngx_http_request_t *r)
+{
+    ngx_http_upstream_state_t  *state;
+
+    state = ngx_http_sgtm_upstream_state(r);
+
+    return (state && state->header_time != (ngx_msec_t) -1) ? state->status
+                                                            : 0;
 }
 
 

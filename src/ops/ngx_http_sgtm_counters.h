@@ -66,6 +66,12 @@ const sgtm_reason_t *ngx_http_sgtm_reason(ngx_uint_t reason);
  */
 void ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx);
 
+/*
+ * The status of the tagging server's own answer, whatever page was made of it;
+ * 0: none has come.
+ */
+ngx_uint_t ngx_http_sgtm_answered(ngx_http_request_t *r);
+
 /* the reason why the tagging server did not serve the request */
 ngx_uint_t ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx);
 

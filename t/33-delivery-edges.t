@@ -1,0 +1,159 @@
+#!/usr/bin/perl
+
+# The edges of delivery: what happens to a hit where nginx, the clock or the
+# disk do what they seldom do.  What is proved: an answer of the tagging server
+# is one also if the site makes a page of it; a worker that is told to end while
+# the spool waits keeps what it was keeping, once, and counts it so; a clock
+# that is set holds up nothing.  It guards against a hit that arrives twice, or
+# hours late.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use SGTM::Test;
+
+use IO::Handle;
+use Time::HiRes qw(sleep time);
+
+my $serial = 0;
+
+# what the tagging server does is its mode, or the hit's own "do"
+
+my $tag = SGTM::Backend->start(sub {
+    my ($req) = @_;
+    my ($do) = $req->{uri} =~ /ep\.do=(\d+)/;
+
+    $do ||= $req->{mode};
+
+    return $do ? [$do, ['Location' => '/x'], 'no'] : 204;
+});
+
+my $page = SGTM::Backend->start([200, [], 'page']);
+
+my $proxy = SGTM::Run::get(SGTM::Run::root()
+                           . '/conf-examples/sgtm_proxy.conf');
+
+$proxy =~ s/^#.*\n//mg;
+
+
+# an http{} with a gateway that queues, one that does not, and their courier
+
+sub conf {
+    my (%opt) = @_;
+
+    $_ = defined $_ ? $_ : '' for @opt{qw(server http)};
+
+    return <<"EOC";
+    sgtm_spool  spool;
+
+    upstream tagging {
+        server     127.0.0.1:@{[ $tag->port ]} max_fails=0;
+        keepalive  16;
+    }
+
+    $opt{http}
+
+    server {
+        listen       127.0.0.1:%%PORT%%;
+        %%LISTEN_H2(127.0.0.1:%%PORT2%%)%%
+        server_name  shop.example;
+
+        sgtm_endpoint  sgtm.example.com;
+        sgtm_tag_id    G-ABC1234567;
+        sgtm_tenant    shop;
+        sgtm_courier   \@courier backoff=100ms;
+        sgtm_debug     on;
+
+        $opt{server}
+
+        location /queued/ {
+            sgtm           on;
+            sgtm_delivery  queued;
+            proxy_pass     http://tagging/;
+            $proxy
+        }
+
+        location /direct/ {
+            sgtm           on;
+            proxy_pass     http://tagging/;
+            $proxy
+        }
+
+        location \@courier {
+            proxy_pass     http://tagging;
+            $proxy
+        }
+
+        location = /status { sgtm_status; }
+    }
+EOC
+}
+
+
+sub hit {
+    my ($where, $more) = @_;
+
+    my $id = sprintf 'id%05d', ++$serial;
+
+    return ($id, "/$where/g/collect?v=2&tid=G-ABC1234567&cid=1.$serial"
+                 . "&gcs=G111&en=a&ep.event_id=$id&ep.id=$id" . ($more || ''));
+}
+
+
+sub ids {
+    return map { $_->{uri} =~ /ep\.id=(id\d+)/ } @_;
+}
+
+
+sub hits {
+    my ($t) = @_;
+
+    return $t->status('/status')->{tenants}{shop}{hits};
+}
+
+
+# a page of the site instead of the tagging server's answer: it is no failure
+
+subtest 'an answer that becomes a page' => sub {
+    my $t = SGTM::Test->start(conf(server => <<"EOC"));
+        sgtm_dedup  1h;
+        error_page  404 /404.html;
+        error_page  403 = \@page;
+        error_page  302 /moved.html;
+
+        location = /404.html { return 200 "not found"; }
+        location = /moved.html { return 200 "moved"; }
+        location \@page { proxy_pass http://127.0.0.1:@{[ $page->port ]}; }
+EOC
+
+    for my $case ([404, 404, 'failed'], [403, 200, 'failed'],
+                  [302, 302, 'forwarded'])
+    {
+        my ($do, $status, $counted) = @$case;
+        my $before = hits($t);
+        my ($id, $uri) = hit('direct', "&ep.do=$do");
+
+        $tag->clear;
+        is $t->get($uri)->{status}, $status, "$do: the page";
+
+        sleep 0.7;
+
+        is $tag->count, 1, 'the tagging server got the hit once';
+
+        my $after = hits($t);
+
+        is $after->{$counted} - $before->{$counted}, 1, "counted as $counted";
+        is $after->{queued} - $before->{queued}, 0, 'and not as queued';
+
+        $uri =~ s/ep\.do=\d+/ep.do=0/;
+        my $again = header($t->get($uri), 'Sgtm-Disposition');
+
+        is $again, $counted eq 'failed' ? 'forwarded' : 'duplicate',
+           'the same event afterwards';
+    }
+
+    is $t->status('/status')->{tenants}{shop}{upstream}{'4xx'}, 2,
+       'the answers are the tagging server\'s';
+};
+
+
+done_testing;
