@@ -156,4 +156,79 @@ EOC
 };
 
 
+# a transaction that another process leaves open, as at the sqlite3 shell
+
+sub lock_spool {
+    my ($t) = @_;
+
+    open(my $shell, '|-', 'sqlite3', $t->dir . '/spool/spool.db')
+        or die "sqlite3: $!\n";
+
+    $shell->autoflush(1);
+    print $shell "BEGIN IMMEDIATE;\n";
+    sleep 0.3;
+
+    return $shell;
+}
+
+
+subtest 'a worker that has to end while the spool waits' => sub {
+    my $t = SGTM::Test->start(conf(server => 'sgtm_dedup 1h;'),
+                              main => 'worker_shutdown_timeout 1s;');
+
+    is $t->get((hit('queued'))[1])->{status}, 204, 'there is a spool';
+    wait_for { $t->status('/status')->{spool}{waiting} == 0 } 5;
+
+    $tag->mode('503');
+    $tag->clear;
+
+    my $shell = lock_spool($t);
+    my (@ids, @clients);
+
+    for my $where ('queued', 'direct') {
+        for my $h2 (0, 1) {
+            my ($id, $uri) = hit($where);
+            my $c = $h2 ? $t->h2(nth => 2) : $t->http;
+
+            $c->request('GET', $uri);
+            push @ids, $id;
+            push @clients, $c;
+        }
+    }
+
+    $tag->wait_requests(2);
+
+    my $began = time;
+
+    is $t->get('/queued/t.js')->{status}, 200, 'the worker serves others';
+    cmp_ok time - $began, '<', 0.5, 'at once';
+
+    $t->reload;
+    sleep 1.5;
+    print $shell "COMMIT;\n";
+    close $shell;
+
+    ok wait_for { !$t->old_workers } 10;
+
+    $tag->clear;
+    $tag->mode('');
+
+    wait_for { ids($tag->requests) >= @ids } 10;
+    is join(' ', sort(ids($tag->requests))), "@ids", 'each hit arrives, once';
+
+    my $hits = hits($t);
+
+    is $hits->{queued}, 1 + @ids, 'all are counted as queued';
+    is $hits->{failed}, 0, 'and none as failed';
+
+    for my $id (@ids) {
+        my (undef, $uri) = hit('direct');
+
+        $uri =~ s/ep\.event_id=id\d+/ep.event_id=$id/;
+        is header($t->get($uri), 'Sgtm-Disposition'), 'duplicate',
+           'its event has been seen';
+    }
+};
+
+
 done_testing;

@@ -83,6 +83,10 @@ ngx_http_sgtm_queue_handler(ngx_http_request_t *r)
 
     ctx->put = 1;
 
+    /* after a failure, too, it is open again what becomes of it */
+
+    ctx->disposition = NGX_HTTP_SGTM_UNDECIDED;
+
     /* the client may leave: the hit is kept, and the request waits for it */
 
     r->main->count++;
