@@ -35,6 +35,8 @@ static void ngx_http_sgtm_courier_timer(ngx_event_t *ev);
 static void ngx_http_sgtm_courier_send(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_lane_t *lane);
 static void ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier);
+static void ngx_http_sgtm_courier_clock(ngx_http_sgtm_courier_ctx_t *courier,
+    int64_t now);
 static void ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e);
 static ngx_uint_t ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
@@ -248,6 +250,8 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
 
     now = ngx_http_sgtm_lane_now();
 
+    ngx_http_sgtm_courier_clock(courier, now);
+
     if (courier->busy || (now < courier->hold && !courier->quitting)) {
         return;
     }
@@ -285,6 +289,26 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
     if (ngx_http_sgtm_spool_post(&e->job) == NGX_OK) {
         courier->busy = 1;
     }
+}
+
+
+/*
+ * A clock that was set back: nothing waits until it is as late again, and the
+ * lease is to end by the new time.
+ */
+
+static void
+ngx_http_sgtm_courier_clock(ngx_http_sgtm_courier_ctx_t *courier, int64_t now)
+{
+    if (now < courier->clock) {
+        courier->hold = 0;
+        courier->listed = 0;
+        courier->count = 0;
+        courier->shown = 0;
+        courier->until = ngx_min(courier->until, now + 1);
+    }
+
+    courier->clock = now;
 }
 
 

@@ -42,6 +42,7 @@ typedef struct {
     ngx_uint_t                     generation; /* of the lease */
     int64_t                        until;      /* of the lease, 0: none */
     int64_t                        hold;       /* no errand before */
+    int64_t                        clock;      /* when last looked at */
 
     ngx_atomic_uint_t              puts;       /* when last listed */
     int64_t                        listed;
