@@ -4,8 +4,9 @@
 # disk do what they seldom do.  What is proved: an answer of the tagging server
 # is one also if the site makes a page of it; a worker that is told to end while
 # the spool waits keeps what it was keeping, once, and counts it so; a clock
-# that is set holds up nothing.  It guards against a hit that arrives twice, or
-# hours late.
+# that is set holds up nothing, and a disk that is slow does not change the order
+# of a client's hits.  It guards against a hit that arrives twice, or hours late,
+# or before the one that it follows.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -15,6 +16,7 @@ use IO::Handle;
 use Time::HiRes qw(sleep time);
 
 my $serial = 0;
+my %tries;
 
 # what the tagging server does is its mode, or the hit's own "do"
 
@@ -23,6 +25,14 @@ my $tag = SGTM::Backend->start(sub {
     my ($do) = $req->{uri} =~ /ep\.do=(\d+)/;
 
     $do ||= $req->{mode};
+
+    if ($req->{uri} =~ /ep\.(?:after|slow)=/) {
+        return 204 if $tries{$req->{uri}}++;
+
+        return $req->{uri} =~ /slow/
+               ? { status => 503, delay => 2, headers => ['Retry-After' => 2] }
+               : [503, ['Retry-After' => 1], 'later'];
+    }
 
     return $do ? [$do, ['Location' => '/x'], 'no'] : 204;
 });
@@ -228,6 +238,50 @@ subtest 'a worker that has to end while the spool waits' => sub {
         is header($t->get($uri), 'Sgtm-Disposition'), 'duplicate',
            'its event has been seen';
     }
+};
+
+
+# An errand that waits for the file knows nothing of what failed since it began.
+
+subtest 'a hit that is taken while the one before it fails' => sub {
+    my $t = SGTM::Test->start(conf());
+
+    $tag->mode('');
+    $tag->clear;
+
+    # a look at the file in a second
+
+    $t->get((hit('queued', '&ep.do=503&ep.after=1'))[1]);
+    $tag->wait_requests(1);
+
+    my ($first, $uri) = hit('queued', '&cid=5.5&ep.do=503&ep.slow=1');
+
+    $uri =~ s/&cid=1\.\d+//;
+    $t->get($uri);
+    $tag->wait_requests(2);
+    sleep 0.2;
+
+    # the next of the client waits to be kept, and then that look
+
+    my $shell = lock_spool($t);
+    my $second;
+    my $c = $t->http;
+
+    ($second, $uri) = hit('queued', '&cid=5.5');
+    $uri =~ s/&cid=1\.\d+//;
+    $c->request('GET', $uri);
+
+    sleep 2.5;
+    print $shell "COMMIT;\n";
+    close $shell;
+
+    is $c->response->{status}, 204, 'it is kept';
+
+    wait_for { grep { $_ eq $second } ids($tag->requests) } 8;
+
+    my @order = grep { $_ eq $first || $_ eq $second } ids($tag->requests);
+
+    is "@order", "$first $first $second", 'it comes after it all the same';
 };
 
 

@@ -83,6 +83,7 @@ ngx_int_t
 ngx_http_sgtm_lane_add(ngx_http_sgtm_lane_t *lane, sgtm_record_t *record,
     ngx_uint_t generation)
 {
+    int64_t               due;
     ngx_rbtree_key_t      key;
     ngx_rbtree_node_t    *node;
     ngx_http_sgtm_hit_t  *hit, *first;
@@ -123,11 +124,23 @@ ngx_http_sgtm_lane_add(ngx_http_sgtm_lane_t *lane, sgtm_record_t *record,
 
     if (node != &lane->sentinel) {
         first = ngx_rbtree_data(node, ngx_http_sgtm_hit_t, node);
+
+        if (first->ended) {
+
+            /* it has failed while this one was taken, which goes behind it */
+
+            due = first->outcome.due;
+            ngx_http_sgtm_lane_release(hit, due ? due + 1 : 0);
+
+            return NGX_OK;
+        }
+
         ngx_queue_insert_tail(&first->followers, &hit->queue);
         return NGX_OK;
     }
 
     hit->node.key = key;
+    hit->first = 1;
     ngx_rbtree_insert(&lane->clients, &hit->node);
     ngx_queue_insert_tail(&lane->ready, &hit->queue);
 
@@ -447,9 +460,12 @@ ngx_http_sgtm_hit_end(ngx_http_sgtm_hit_t *hit, ngx_uint_t kind, int64_t due)
             ngx_queue_remove(q);
             ngx_http_sgtm_lane_release(next, due ? due + 1 : 0);
         }
-    }
 
-    ngx_http_sgtm_lane_leave(hit);
+        /* it stays the first one until the file knows of it */
+
+    } else {
+        ngx_http_sgtm_lane_leave(hit);
+    }
 
     ngx_http_sgtm_lane_ended(hit);
 }
@@ -476,6 +492,7 @@ ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit)
     key = hit->node.key;
 
     ngx_rbtree_delete(&lane->clients, &hit->node);
+    hit->first = 0;
 
     if (ngx_queue_empty(&hit->followers)) {
         return;
@@ -492,6 +509,7 @@ ngx_http_sgtm_lane_leave(ngx_http_sgtm_hit_t *hit)
     }
 
     next->node.key = key;
+    next->first = 1;
     ngx_rbtree_insert(&lane->clients, &next->node);
 
     ngx_queue_insert_tail(&lane->ready, &next->queue);
@@ -524,16 +542,12 @@ ngx_http_sgtm_lane_opened(ngx_http_sgtm_lane_t *lane)
             ngx_http_sgtm_lane_release(next, next->record->due);
         }
 
-        if (hit->record->client) {
-            ngx_rbtree_delete(&lane->clients, &hit->node);
-        }
-
         ngx_http_sgtm_lane_release(hit, hit->record->due);
     }
 }
 
 
-/* a hit that is in no queue and in no tree goes back into the file */
+/* a hit that is in no queue goes back into the file */
 
 static void
 ngx_http_sgtm_lane_release(ngx_http_sgtm_hit_t *hit, int64_t due)
@@ -597,14 +611,10 @@ ngx_http_sgtm_lane_drop(ngx_http_sgtm_lane_t *lane)
             ngx_http_sgtm_hit_free(next);
         }
 
-        if (hit->record->client) {
-            ngx_rbtree_delete(&lane->clients, &hit->node);
-        }
-
         ngx_http_sgtm_hit_free(hit);
     }
 
-    /* what is left there is in flight */
+    /* what is left there is in flight or has an outcome */
 
     if (lane->clients.root == &lane->sentinel) {
         return;
@@ -633,6 +643,10 @@ ngx_http_sgtm_hit_free(ngx_http_sgtm_hit_t *hit)
     ngx_http_sgtm_lane_t  *lane;
 
     lane = hit->lane;
+
+    if (hit->first) {
+        ngx_rbtree_delete(&lane->clients, &hit->node);
+    }
 
     lane->hits--;
     lane->ended -= hit->ended;

@@ -38,7 +38,8 @@ typedef struct {
     ngx_queue_t                followers;  /* of the same client */
 
     ngx_uint_t                 generation; /* of the lease it was taken by */
-    ngx_uint_t                 ended;      /* 1: has an outcome */
+    unsigned                   first:1;    /* is in the tree of clients */
+    unsigned                   ended:1;    /* has an outcome */
     u_char                     error[NGX_HTTP_SGTM_HIT_ERROR];
 } ngx_http_sgtm_hit_t;
 
