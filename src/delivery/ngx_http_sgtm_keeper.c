@@ -12,13 +12,17 @@
 
 #if (NGX_THREADS)
 
-#define NGX_HTTP_SGTM_KEEPER_INTERVAL  1000
+/*
+ * often and little at a time: moving a second's changes at once keeps the core
+ * from those who answer
+ */
+#define NGX_HTTP_SGTM_KEEPER_INTERVAL  100
 
 /*
  * intervals for which the file is looked after since something was done with
  * it: what was deleted leaves the log of changes within ten seconds
  */
-#define NGX_HTTP_SGTM_KEEPER_AFTER     12
+#define NGX_HTTP_SGTM_KEEPER_AFTER     120
 
 
 typedef struct {

@@ -533,7 +533,7 @@ sgtm_store_sync(sgtm_store_t *store)
 
     (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
 
-    if (store->logged > SGTM_DB_CHECKPOINT) {
+    if (store->logged > SGTM_DB_RESTART) {
         (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_PASSIVE);
         (void) sgtm_db_checkpoint(store, SQLITE_CHECKPOINT_RESTART);
     }

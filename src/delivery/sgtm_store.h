@@ -150,9 +150,9 @@ int sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list);
 /*
  * Brings to the disk what all processes have committed so far, and moves the
  * log of changes into the database, so that it begins anew and, every ten
- * seconds at most, what was deleted leaves it.  To be called every second,
- * with every kind of sync, while there is anything to do; others can write
- * meanwhile, but for moments.
+ * seconds at most, what was deleted leaves it.  To be called several times a
+ * second, with every kind of sync, while there is anything to do; others can
+ * write meanwhile, but for moments.
  */
 int sgtm_store_sync(sgtm_store_t *store);
 
