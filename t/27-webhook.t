@@ -812,7 +812,14 @@ subtest 'what is left of a delivery is counted' => sub {
                       { id => 4, total => '-100' }, @refunds
                   ]))->{status}, 204, 'another refund';
 
-    my $after = counters('queued');
+    # a request is counted when it has ended, after its answer
+
+    my $after;
+
+    wait_for {
+        $after = counters('queued');
+        $after->{events} != $before->{events};
+    } 5;
 
     is $after->{events} - $before->{events}, 5, 'of five events';
     is $after->{duplicate_events} - $before->{duplicate_events}, 4,
