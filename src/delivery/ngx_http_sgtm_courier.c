@@ -67,13 +67,9 @@ ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle)
 
     ngx_http_sgtm_courier = NULL;
 
-    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+    smcf = ngx_http_sgtm_spool_process(cycle);
 
-    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
-        || ngx_worker != 0
-        || (ngx_process != NGX_PROCESS_WORKER
-            && ngx_process != NGX_PROCESS_SINGLE))
-    {
+    if (smcf == NULL || ngx_worker != 0) {
         return NGX_OK;
     }
 

@@ -5,7 +5,6 @@
 
 
 #include "../ngx_http_sgtm.h"
-#include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_keeper.h"
 #include "ngx_http_sgtm_spool.h"
 
@@ -59,13 +58,9 @@ ngx_http_sgtm_keeper_init_process(ngx_cycle_t *cycle)
 
     ngx_http_sgtm_keeper = NULL;
 
-    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+    smcf = ngx_http_sgtm_spool_process(cycle);
 
-    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
-        || ngx_worker != 0
-        || (ngx_process != NGX_PROCESS_WORKER
-            && ngx_process != NGX_PROCESS_SINGLE))
-    {
+    if (smcf == NULL || ngx_worker != 0) {
         return NGX_OK;
     }
 

@@ -229,12 +229,9 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
 
     ngx_http_sgtm_spooler = NULL;
 
-    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+    smcf = ngx_http_sgtm_spool_process(cycle);
 
-    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
-        || (ngx_process != NGX_PROCESS_WORKER
-            && ngx_process != NGX_PROCESS_SINGLE))
-    {
+    if (smcf == NULL) {
         return NGX_OK;
     }
 
@@ -619,6 +616,24 @@ ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
 
 
 #endif
+
+
+ngx_http_sgtm_main_conf_t *
+ngx_http_sgtm_spool_process(ngx_cycle_t *cycle)
+{
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
+
+    if (smcf == NULL || smcf->spool == NULL || smcf->zone == NULL
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NULL;
+    }
+
+    return smcf;
+}
 
 
 ngx_http_sgtm_spool_stat_t *

@@ -99,6 +99,12 @@ ngx_int_t ngx_http_sgtm_spool_init_module(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle);
 
 /*
+ * The configuration, for a worker that has something to do with the spool;
+ * NULL: there is none, or the process is no worker (a cache's, say).
+ */
+ngx_http_sgtm_main_conf_t *ngx_http_sgtm_spool_process(ngx_cycle_t *cycle);
+
+/*
  * Puts a hit into the spool.  NGX_OK: the handler will be called; NGX_DECLINED:
  * there is no room or no spool now, the block is the caller's still.
  */

@@ -33,6 +33,24 @@ static int sgtm_db_wal_frames(void *data, sqlite3 *db, const char *name,
     int frames);
 
 
+/* what a hit that waits and a dead letter have alike */
+
+#define SGTM_DB_COLUMNS                                                       \
+    "target INTEGER NOT NULL, "                                               \
+    "due INTEGER NOT NULL, "                                                  \
+    "client INTEGER NOT NULL, "                                               \
+    "time INTEGER NOT NULL, "                                                 \
+    "attempts INTEGER NOT NULL, "                                             \
+    "events INTEGER NOT NULL, "                                               \
+    "tenant TEXT NOT NULL, "                                                  \
+    "error TEXT NOT NULL, "                                                   \
+    "method TEXT NOT NULL, "                                                  \
+    "uri TEXT NOT NULL, "                                                     \
+    "args TEXT NOT NULL, "                                                    \
+    "headers TEXT NOT NULL, "                                                 \
+    "body BLOB NOT NULL"
+
+
 /*
  * A fresh hit is in no index but the table's own: the other two hold what has
  * been tried already.
@@ -46,19 +64,7 @@ static const char  sgtm_db_tables[] =
 
     "CREATE TABLE hit ("
         "id INTEGER PRIMARY KEY, "
-        "target INTEGER NOT NULL, "
-        "due INTEGER NOT NULL, "
-        "client INTEGER NOT NULL, "
-        "time INTEGER NOT NULL, "
-        "attempts INTEGER NOT NULL, "
-        "events INTEGER NOT NULL, "
-        "tenant TEXT NOT NULL, "
-        "error TEXT NOT NULL, "
-        "method TEXT NOT NULL, "
-        "uri TEXT NOT NULL, "
-        "args TEXT NOT NULL, "
-        "headers TEXT NOT NULL, "
-        "body BLOB NOT NULL);"
+        SGTM_DB_COLUMNS ");"
 
     "CREATE INDEX hit_due ON hit (target, due) WHERE due <> 0;"
     "CREATE INDEX hit_client ON hit (client) WHERE due > 0;"
@@ -66,19 +72,7 @@ static const char  sgtm_db_tables[] =
     "CREATE TABLE dead ("
         "id INTEGER PRIMARY KEY, "
         "died INTEGER NOT NULL, "
-        "target INTEGER NOT NULL, "
-        "due INTEGER NOT NULL, "
-        "client INTEGER NOT NULL, "
-        "time INTEGER NOT NULL, "
-        "attempts INTEGER NOT NULL, "
-        "events INTEGER NOT NULL, "
-        "tenant TEXT NOT NULL, "
-        "error TEXT NOT NULL, "
-        "method TEXT NOT NULL, "
-        "uri TEXT NOT NULL, "
-        "args TEXT NOT NULL, "
-        "headers TEXT NOT NULL, "
-        "body BLOB NOT NULL);"
+        SGTM_DB_COLUMNS ");"
 
     "CREATE TABLE courier ("
         "one INTEGER PRIMARY KEY CHECK (one = 1), "
