@@ -301,7 +301,9 @@ ngx_http_sgtm_hit_answer(ngx_uint_t status)
         return NGX_HTTP_SGTM_ANSWER_GOOD;
     }
 
-    if (status < 300
+    /* nobody follows a redirect here: it is as good as no answer */
+
+    if (status < 400
         || status >= 500
         || status == NGX_HTTP_REQUEST_TIME_OUT
         || status == NGX_HTTP_TOO_MANY_REQUESTS)
