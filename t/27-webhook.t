@@ -44,6 +44,7 @@ my $tag = SGTM::Backend->start(sub {
 
     return [503, [], 'no'] if ($req->{mode} || '') eq 'down';
     return [400, [], 'bad'] if ($req->{mode} || '') eq 'bad';
+    return [302, [Location => '/'], 'moved'] if ($req->{mode} || '') eq 'moved';
     return { drop => 1 } if ($req->{mode} || '') eq 'drop';
     return { status => 200, body => 'taken', delay => 0.3 }
         if ($req->{mode} || '') eq 'slow';
@@ -654,6 +655,25 @@ subtest 'a failure is not the end' => sub {
        'a refusal of the tagging server passes';
     $tag->mode('');
     $tag->clear;
+
+    # a shop does not follow, as a browser does: it sends again
+
+    $body = stripe_order('moved');
+
+    $tag->mode('moved');
+
+    my $before = counters('metrics')->{hits}{failed};
+
+    is send_order('metrics', 'stripe', '', $body)->{status}, 302,
+       'so does a redirect';
+
+    wait_for { counters('metrics')->{hits}{failed} > $before } 2;
+    is counters('metrics')->{hits}{failed} - $before, 1, 'counted as a failure';
+    $tag->mode('');
+    $tag->clear;
+    is send_order('metrics', 'stripe', '', $body)->{status}, 200,
+       'sent again';
+    is names(arrived(1)), 'purchase', 'it arrives';
 };
 
 
@@ -752,6 +772,22 @@ subtest 'with a queue' => sub {
 
         $tag->clear;
     }
+
+    # directly, a redirect is what the shop gets, and the order is kept
+
+    my $body = stripe_order('kept-moved');
+
+    $tag->mode('moved');
+    is send_order('kept', 'stripe', '', $body)->{status}, 302, 'a redirect';
+    $tag->mode('');
+    $tag->clear;
+    $tag->wait_requests(1, 10);
+    is names(map { $json->decode($_->{body}) } $tag->requests), 'purchase',
+       'which delivers nothing: the courier does';
+    is send_order('kept', 'stripe', '', $body)->{status}, 200, 'it is known';
+    sleep 0.3;
+    is $tag->count, 1, 'and not sent again';
+    $tag->clear;
 };
 
 

@@ -283,7 +283,8 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
          && ctx->conf->delivery != NGX_HTTP_SGTM_DELIVERY_QUEUED)
         || !ngx_http_sgtm_queue_may(ctx)
         || (ctx->upstream_status
-            && ctx->upstream_status < NGX_HTTP_INTERNAL_SERVER_ERROR))
+            && ctx->upstream_status < NGX_HTTP_INTERNAL_SERVER_ERROR
+            && !ngx_http_sgtm_unfollowed(ctx)))
     {
         return;
     }

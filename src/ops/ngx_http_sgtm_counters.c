@@ -77,6 +77,8 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
       sgtm_string("out of reach") },
     { sgtm_string("upstream_timeout"), sgtm_string("tagging server"),
       sgtm_string("no answer in time") },
+    { sgtm_string("upstream_3xx"), sgtm_string("tagging server"),
+      sgtm_string("redirected the hit") },
     { sgtm_string("upstream_4xx"), sgtm_string("tagging server"),
       sgtm_string("refused the hit") },
     { sgtm_string("upstream_5xx"), sgtm_string("tagging server"),
@@ -136,7 +138,8 @@ ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx)
     }
 
     if (ctx->upstream_status >= NGX_HTTP_OK
-        && ctx->upstream_status < NGX_HTTP_BAD_REQUEST)
+        && ctx->upstream_status < NGX_HTTP_BAD_REQUEST
+        && !ngx_http_sgtm_unfollowed(ctx))
     {
         ctx->disposition = NGX_HTTP_SGTM_FORWARDED;
         return;
@@ -147,6 +150,16 @@ ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx)
     if (ctx->reason == SGTM_REASON_NONE) {
         ctx->reason = ngx_http_sgtm_failure(ctx);
     }
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_unfollowed(ngx_http_sgtm_ctx_t *ctx)
+{
+    return ctx->upstream_status >= NGX_HTTP_SPECIAL_RESPONSE
+           && ctx->upstream_status < NGX_HTTP_BAD_REQUEST
+           && (ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+               || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK);
 }
 
 
@@ -195,7 +208,7 @@ ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx)
 {
     static u_char  reasons[] = {
         NGX_HTTP_SGTM_REASON_ABORTED,
-        NGX_HTTP_SGTM_REASON_ABORTED,
+        NGX_HTTP_SGTM_REASON_UPSTREAM_3XX,
         NGX_HTTP_SGTM_REASON_UPSTREAM_4XX,
         NGX_HTTP_SGTM_REASON_UPSTREAM_5XX,
         NGX_HTTP_SGTM_REASON_TIMEOUT,

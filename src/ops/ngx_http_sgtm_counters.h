@@ -67,6 +67,12 @@ const sgtm_reason_t *ngx_http_sgtm_reason(ngx_uint_t reason);
 void ngx_http_sgtm_decide(ngx_http_sgtm_ctx_t *ctx);
 
 /*
+ * Whether the tagging server has redirected a hit of another server's.  That
+ * delivers nothing: it is browsers that follow.
+ */
+ngx_uint_t ngx_http_sgtm_unfollowed(ngx_http_sgtm_ctx_t *ctx);
+
+/*
  * The status of the tagging server's own answer, whatever page was made of it;
  * 0: none has come.
  */
