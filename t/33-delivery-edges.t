@@ -4,9 +4,9 @@
 # disk do what they seldom do.  What is proved: an answer of the tagging server
 # is one also if the site makes a page of it; a worker that is told to end while
 # the spool waits keeps what it was keeping, once, and counts it so; a clock
-# that is set holds up nothing, and a disk that is slow does not change the order
-# of a client's hits.  It guards against a hit that arrives twice, or hours late,
-# or before the one that it follows.
+# that is set holds up nothing, nor does counting a queue of millions, and a disk
+# that is slow does not change the order of a client's hits.  It guards against a
+# hit that arrives twice, or hours late, or before the one that it follows.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -282,6 +282,79 @@ subtest 'a hit that is taken while the one before it fails' => sub {
     my @order = grep { $_ eq $first || $_ eq $second } ids($tag->requests);
 
     is "@order", "$first $first $second", 'it comes after it all the same';
+};
+
+
+# Counting a long queue takes its time, which those who wait for a 204 have not.
+
+subtest 'what is counted' => sub {
+    my $t = SGTM::Test->start(conf());
+    my $waiting = sub { $t->status('/status')->{spool}{waiting} };
+
+    # so many rows that are due in a hundred years, past the module
+
+    my $fill = sub {
+        my ($rows) = @_;
+
+        my ($status, $out) = run('sqlite3', '-cmd', '.timeout 5000',
+                                 $t->dir . '/spool/spool.db', <<"EOC");
+    WITH RECURSIVE n(i) AS
+        (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $rows)
+    INSERT OR IGNORE INTO hit SELECT (1 << 46) + i, 1, 5000000000000, 0,
+        1700000000000, 0, 1, '', '', 'GET', '/', '', '', '' FROM n;
+    SELECT count(*), sum(events), min(time) FROM hit;
+EOC
+
+        is $status, 0, "$rows hits wait" or diag $out;
+    };
+
+    $tag->mode('');
+    $tag->clear;
+    is $t->get((hit('queued'))[1])->{status}, 204, 'there is a spool';
+    $tag->wait_requests(1);
+
+    $fill->(3);
+    wait_for { $waiting->() == 3 } 13;
+    is $waiting->(), 3, 'what others change is seen';
+
+    # a new worker counts at once
+
+    $t->stop;
+    $fill->(my $rows = 2_000_000);
+
+    my $count = time;
+
+    $fill->(0);
+    $count = time - $count;
+
+    # of some tries the best one: others may take the processor
+
+    my $longest = 1e9;
+
+    for (1 .. 5) {
+        $t->restart;
+
+        my $c = $t->http;
+        my $from = time;
+        my $most = 0;
+
+        while (time < $from + 1) {
+            my $began = time;
+
+            $c->request('GET', (hit('queued'))[1]);
+            $c->response;
+            $most = time - $began if time - $began > $most;
+        }
+
+        $longest = $most if $most < $longest;
+        last if $longest < $count / 3;
+    }
+
+    cmp_ok $longest, '<', $count / 3,
+           sprintf 'nobody waits while it is counted (%.0f ms)', 1000 * $count;
+
+    wait_for { $waiting->() >= $rows } 10;
+    cmp_ok $waiting->(), '>=', $rows, 'it is counted';
 };
 
 

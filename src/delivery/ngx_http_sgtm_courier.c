@@ -274,7 +274,7 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
 
     e->lease = renew && (e->memory || e->ntakes);
 
-    if (!e->lease && !e->list && !e->count && !e->release && e->ntakes == 0
+    if (!e->lease && !e->list && !e->release && e->ntakes == 0
         && ngx_queue_empty(&courier->outcomes))
     {
         return;
@@ -299,7 +299,6 @@ ngx_http_sgtm_courier_clock(ngx_http_sgtm_courier_ctx_t *courier, int64_t now)
     if (now < courier->clock) {
         courier->hold = 0;
         courier->listed = 0;
-        courier->count = 0;
         courier->shown = 0;
         courier->until = ngx_min(courier->until, now + 1);
     }
@@ -327,9 +326,6 @@ ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
         courier->listed = e->now;
         e->list = 1;
     }
-
-    e->count = (e->now >= courier->count);
-    e->kept = courier->stat->kept;
 
     size = ngx_http_sgtm_lane_sum.size;
     last = ngx_queue_last(&courier->active);
@@ -502,10 +498,6 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
 
     if (e->listed) {
         ngx_http_sgtm_ledger_list(courier, e);
-    }
-
-    if (e->count && job->rc == SGTM_STORE_OK) {
-        ngx_http_sgtm_ledger_counted(courier, e);
     }
 
     for (i = 0; i < e->ntakes; i++) {

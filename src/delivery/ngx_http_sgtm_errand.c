@@ -10,7 +10,7 @@
 
 static int ngx_http_sgtm_errand_lease(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
-static int ngx_http_sgtm_errand_read(sgtm_store_t *store,
+static int ngx_http_sgtm_errand_list(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
 static int ngx_http_sgtm_errand_take(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
@@ -25,7 +25,6 @@ ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
 
     e->lease = 0;
     e->list = 0;
-    e->count = 0;
     e->release = 0;
     e->memory = 0;
 
@@ -51,7 +50,7 @@ ngx_http_sgtm_errand_run(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
     }
 
     if (rc == SGTM_STORE_OK) {
-        rc = ngx_http_sgtm_errand_read(store, e);
+        rc = ngx_http_sgtm_errand_list(store, e);
     }
 
     if (rc == SGTM_STORE_OK) {
@@ -94,33 +93,17 @@ ngx_http_sgtm_errand_lease(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 
 
 static int
-ngx_http_sgtm_errand_read(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
+ngx_http_sgtm_errand_list(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 {
-    int              rc;
-    struct timespec  from, to;
+    int  rc;
 
-    if (e->list) {
-        rc = sgtm_store_targets(store, e->targets, e->size, &e->ntargets);
-
-        if (rc != SGTM_STORE_OK) {
-            return rc;
-        }
-
-        e->listed = 1;
-    }
-
-    if (!e->count) {
+    if (!e->list) {
         return SGTM_STORE_OK;
     }
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &from);
+    rc = sgtm_store_targets(store, e->targets, e->size, &e->ntargets);
 
-    rc = sgtm_store_count(store, &e->counts);
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &to);
-
-    e->counted = (int64_t) (to.tv_sec - from.tv_sec) * 1000000
-                 + (to.tv_nsec - from.tv_nsec) / 1000;
+    e->listed = (rc == SGTM_STORE_OK);
 
     return rc;
 }

@@ -41,13 +41,8 @@ typedef struct {
     size_t                     size;       /* there is room for so many */
     size_t                     ntargets;
 
-    ngx_atomic_uint_t          kept;       /* before it counts */
-    sgtm_store_counts_t        counts;
-    int64_t                    counted;    /* microseconds that it took */
-
     unsigned                   lease:1;    /* wanted */
     unsigned                   list:1;
-    unsigned                   count:1;
     unsigned                   release:1;
     unsigned                   memory:1;   /* there are hits in memory */
 

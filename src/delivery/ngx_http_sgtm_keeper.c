@@ -23,6 +23,26 @@
  */
 #define NGX_HTTP_SGTM_KEEPER_AFTER     120
 
+/* from one count to the next, at least; while hits come or go */
+#define NGX_HTTP_SGTM_KEEPER_COUNT     10000
+#define NGX_HTTP_SGTM_KEEPER_SOON      1000
+
+/* it may take this part of the time; microseconds at once */
+#define NGX_HTTP_SGTM_KEEPER_SHARE     200
+#define NGX_HTTP_SGTM_KEEPER_SLICE     20000
+
+
+typedef struct {
+    sgtm_counting_t              file;
+    ngx_atomic_uint_t            kept;     /* when it was begun */
+    ngx_atomic_uint_t            gone;
+    int64_t                      us;       /* that it has taken */
+    ngx_msec_t                   ended;    /* the one before */
+    ngx_msec_t                   wait;     /* from then on, at least */
+    unsigned                     on:1;
+    unsigned                     failed:1;
+} ngx_http_sgtm_keeper_count_t;
+
 
 typedef struct {
     sgtm_store_t                *store;
@@ -36,14 +56,23 @@ typedef struct {
     ngx_atomic_uint_t            puts;     /* what there was when last seen */
     ngx_atomic_uint_t            settled;
     ngx_uint_t                   after;    /* intervals to work still */
-    ngx_uint_t                   busy;     /* 1: the task is in flight */
+    ngx_http_sgtm_keeper_count_t  count;
     u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
+
+    unsigned                     busy:1;   /* the task is in flight */
+    unsigned                     sync:1;   /* for the task */
 } ngx_http_sgtm_keeper_t;
 
 
 static void ngx_http_sgtm_keeper_timer(ngx_event_t *ev);
+static void ngx_http_sgtm_keeper_begin(ngx_http_sgtm_keeper_t *kp);
+static ngx_atomic_uint_t ngx_http_sgtm_keeper_gone(
+    ngx_http_sgtm_keeper_t *kp);
 static void ngx_http_sgtm_keeper_run(void *data, ngx_log_t *log);
+static int ngx_http_sgtm_keeper_count(ngx_http_sgtm_keeper_t *kp);
+static int64_t ngx_http_sgtm_keeper_clock(void);
 static void ngx_http_sgtm_keeper_done(ngx_event_t *ev);
+static void ngx_http_sgtm_keeper_counted(ngx_http_sgtm_keeper_t *kp);
 
 
 static ngx_http_sgtm_keeper_t  *ngx_http_sgtm_keeper;
@@ -103,6 +132,7 @@ ngx_http_sgtm_keeper_init_process(ngx_cycle_t *cycle)
     /* of a worker before this one something may not be on the disk yet */
 
     kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
+    kp->count.ended = ngx_current_msec - NGX_HTTP_SGTM_KEEPER_COUNT;
 
     ngx_http_sgtm_keeper = kp;
 
@@ -121,7 +151,7 @@ ngx_http_sgtm_keeper_timer(ngx_event_t *ev)
     kp = ngx_http_sgtm_keeper;
 
     puts = kp->stat->puts;
-    settled = kp->stat->delivered + kp->stat->retried + kp->stat->died;
+    settled = ngx_http_sgtm_keeper_gone(kp) + kp->stat->retried;
 
     if (puts != kp->puts || settled != kp->settled) {
         kp->puts = puts;
@@ -129,14 +159,61 @@ ngx_http_sgtm_keeper_timer(ngx_event_t *ev)
         kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
     }
 
-    if (kp->after && !kp->busy
-        && ngx_thread_task_post(kp->threads, kp->task) == NGX_OK)
-    {
-        kp->after--;
-        kp->busy = 1;
+    if (!kp->busy) {
+        ngx_http_sgtm_keeper_begin(kp);
     }
 
     ngx_add_timer(ev, NGX_HTTP_SGTM_KEEPER_INTERVAL);
+}
+
+
+static void
+ngx_http_sgtm_keeper_begin(ngx_http_sgtm_keeper_t *kp)
+{
+    ngx_msec_t                     wait;
+    ngx_atomic_uint_t              kept, gone;
+    ngx_http_sgtm_keeper_count_t  *count;
+
+    count = &kp->count;
+
+    kept = kp->stat->kept;
+    gone = ngx_http_sgtm_keeper_gone(kp);
+
+    wait = (kept != count->kept || gone != count->gone)
+           ? NGX_HTTP_SGTM_KEEPER_SOON : NGX_HTTP_SGTM_KEEPER_COUNT;
+
+    /* the next generation of workers counts for itself */
+
+    if (!count->on && !ngx_exiting
+        && ngx_current_msec - count->ended >= ngx_max(wait, count->wait))
+    {
+        ngx_memzero(&count->file, sizeof(sgtm_counting_t));
+
+        count->kept = kept;
+        count->gone = gone;
+        count->us = 0;
+        count->on = 1;
+    }
+
+    kp->sync = (kp->after != 0);
+
+    if (!kp->sync && !count->on) {
+        return;
+    }
+
+    if (ngx_thread_task_post(kp->threads, kp->task) == NGX_OK) {
+        kp->after -= kp->sync;
+        kp->busy = 1;
+    }
+}
+
+
+/* the hits that have left the file */
+
+static ngx_atomic_uint_t
+ngx_http_sgtm_keeper_gone(ngx_http_sgtm_keeper_t *kp)
+{
+    return kp->stat->delivered + kp->stat->died;
 }
 
 
@@ -147,12 +224,55 @@ ngx_http_sgtm_keeper_run(void *data, ngx_log_t *log)
 {
     ngx_http_sgtm_keeper_t *kp = data;
 
+    int  rc;
+
     kp->error[0] = '\0';
 
-    if (sgtm_store_sync(kp->store) != SGTM_STORE_OK) {
+    rc = kp->sync ? sgtm_store_sync(kp->store) : SGTM_STORE_OK;
+
+    if (rc == SGTM_STORE_OK && kp->count.on) {
+        rc = ngx_http_sgtm_keeper_count(kp);
+        kp->count.failed = (rc != SGTM_STORE_OK);
+    }
+
+    if (rc != SGTM_STORE_OK) {
         (void) ngx_cpystrn(kp->error, (u_char *) sgtm_store_error(kp->store),
                            NGX_HTTP_SGTM_SPOOL_ERROR);
     }
+}
+
+
+/* a slice of it: what was kept meanwhile is to be on the disk in time */
+
+static int
+ngx_http_sgtm_keeper_count(ngx_http_sgtm_keeper_t *kp)
+{
+    int      rc;
+    int64_t  from, us;
+
+    from = ngx_http_sgtm_keeper_clock();
+
+    do {
+        rc = sgtm_store_count_some(kp->store, &kp->count.file);
+        us = ngx_http_sgtm_keeper_clock() - from;
+
+    } while (rc == SGTM_STORE_OK && !kp->count.file.done
+             && us < NGX_HTTP_SGTM_KEEPER_SLICE);
+
+    kp->count.us += us;
+
+    return rc;
+}
+
+
+static int64_t
+ngx_http_sgtm_keeper_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 
@@ -161,12 +281,58 @@ ngx_http_sgtm_keeper_done(ngx_event_t *ev)
 {
     ngx_http_sgtm_keeper_t *kp = ev->data;
 
+    ngx_http_sgtm_keeper_count_t  *count;
+
+    count = &kp->count;
     kp->busy = 0;
+
+    if (count->on && (count->file.done || count->failed)) {
+
+        if (!count->failed) {
+            ngx_http_sgtm_keeper_counted(kp);
+        }
+
+        count->on = 0;
+        count->failed = 0;
+        count->ended = ngx_current_msec;
+        count->wait = count->us * NGX_HTTP_SGTM_KEEPER_SHARE / 1000;
+    }
 
     if (kp->error[0]) {
         kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
         ngx_http_sgtm_spool_complain(kp->stat, kp->log, kp->error);
     }
+}
+
+
+/*
+ * The file's own numbers: tools and earlier workers change them, too.  What was
+ * kept or left while it was counted may be counted or not: the number of those
+ * that wait is set right if it cannot be so, and rather too high.
+ */
+
+static void
+ngx_http_sgtm_keeper_counted(ngx_http_sgtm_keeper_t *kp)
+{
+    ngx_atomic_int_t             least, most, waiting;
+    ngx_http_sgtm_spool_stat_t  *stat;
+
+    stat = kp->stat;
+
+    most = kp->count.file.counts.hits + (stat->kept - kp->count.kept);
+    least = kp->count.file.counts.hits
+            - (ngx_http_sgtm_keeper_gone(kp) - kp->count.gone);
+
+    waiting = stat->waiting;
+
+    if (waiting < least || waiting > most) {
+        stat->waiting = most;
+    }
+
+    stat->dead = kp->count.file.counts.dead;
+    stat->size = kp->count.file.counts.size;
+    stat->oldest = kp->count.file.counts.oldest;
+    stat->dead_oldest = kp->count.file.counts.dead_oldest;
 }
 
 

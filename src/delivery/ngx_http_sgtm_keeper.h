@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_sgtm_module authors
  *
- * The keeper: brings the spool to the disk ten times a second, in a thread of
- * its own, so that those who write wait for it only for moments.
+ * The keeper: brings the spool to the disk ten times a second, and counts what
+ * is in it, in a thread of its own, so that those who write wait for it only
+ * for moments.
  */
 
 

@@ -8,14 +8,6 @@
 #include "ngx_http_sgtm_ledger.h"
 
 
-/* milliseconds, at least, from one count to the next */
-#define NGX_HTTP_SGTM_LEDGER_COUNT  10000
-#define NGX_HTTP_SGTM_LEDGER_SOON   1000
-
-/* counting may take this part of the thread's time */
-#define NGX_HTTP_SGTM_LEDGER_SHARE  200
-
-
 static ngx_http_sgtm_lane_t *ngx_http_sgtm_ledger_lane(
     ngx_http_sgtm_courier_ctx_t *courier, ngx_str_t *name);
 static void ngx_http_sgtm_ledger_show_lane(ngx_http_sgtm_target_stat_t *ts,
@@ -180,36 +172,6 @@ ngx_http_sgtm_ledger_lane(ngx_http_sgtm_courier_ctx_t *courier,
     }
 
     return lane;
-}
-
-
-/*
- * The file's own numbers: tools and earlier workers change them, too.  What was
- * kept while it was counted may be counted or not: it is added rather than
- * missed, and counted again soon.
- */
-
-void
-ngx_http_sgtm_ledger_counted(ngx_http_sgtm_courier_ctx_t *courier,
-    ngx_http_sgtm_errand_t *e)
-{
-    int64_t                      interval, least;
-    ngx_atomic_uint_t            more;
-    ngx_http_sgtm_spool_stat_t  *stat;
-
-    stat = courier->stat;
-    more = stat->kept - e->kept;
-
-    stat->waiting = e->counts.hits + more;
-    stat->dead = e->counts.dead;
-    stat->size = e->counts.size;
-    stat->oldest = e->counts.oldest;
-    stat->dead_oldest = e->counts.dead_oldest;
-
-    interval = e->counted * NGX_HTTP_SGTM_LEDGER_SHARE / 1000;
-    least = more ? NGX_HTTP_SGTM_LEDGER_SOON : NGX_HTTP_SGTM_LEDGER_COUNT;
-
-    courier->count = e->now + ngx_max(interval, least);
 }
 
 

@@ -3,7 +3,7 @@
  * Copyright (C) the ngx_http_sgtm_module authors
  *
  * The courier's books: the lanes it knows, what was settled, and what is
- * counted and shown.
+ * shown of it.
  */
 
 
@@ -46,7 +46,6 @@ typedef struct {
 
     ngx_atomic_uint_t              puts;       /* when last listed */
     int64_t                        listed;
-    int64_t                        count;      /* when to do so again */
     int64_t                        shown;
 
     unsigned                       busy:1;     /* on an errand */
@@ -62,10 +61,6 @@ void ngx_http_sgtm_ledger_forget(ngx_queue_t *hits);
 
 /* makes lanes of the targets that were listed, or finds them */
 void ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
-    ngx_http_sgtm_errand_t *e);
-
-/* takes over the numbers of the file, and says when to count again */
-void ngx_http_sgtm_ledger_counted(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e);
 
 /* writes the state of the lanes into the zone */

@@ -222,6 +222,20 @@ int sgtm_store_settle(sgtm_store_t *store, int64_t instance,
 /* counts what waits; reads the whole file, which may take its time */
 int sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts);
 
+/*
+ * The same by and by, some milliseconds a call, for a thread that has more to
+ * do: begun with zeroes, and done when it says so.  What comes or goes
+ * meanwhile may be counted or not.
+ */
+typedef struct {
+    sgtm_store_counts_t  counts;
+    int64_t              after;    /* the row where it is */
+    unsigned             dead:1;   /* of the dead letters */
+    unsigned             done:1;
+} sgtm_counting_t;
+
+int sgtm_store_count_some(sgtm_store_t *store, sgtm_counting_t *counting);
+
 
 /* for the tools and the admin: they need no lease and work beside a courier */
 

@@ -7,6 +7,7 @@
 
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "sgtm_db.h"
 
@@ -19,8 +20,9 @@
 #define SGTM_LIST_WRITE  256
 
 
-static int sgtm_store_count_list(sgtm_store_t *store, unsigned sql,
-    int64_t *columns);
+static void sgtm_store_count_part(const int64_t *part, int64_t *n,
+    int64_t *oldest);
+static int64_t sgtm_store_count_bytes(const char *name);
 static int sgtm_store_choose(sgtm_store_t *store, unsigned sql, int64_t id,
     int64_t before, int (*handler)(sgtm_store_t *store, int64_t id),
     int64_t *n);
@@ -37,9 +39,27 @@ static int sgtm_store_purge_dead(sgtm_store_t *store, int64_t id);
 int
 sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts)
 {
-    int          rc;
-    int64_t      columns[3];
-    struct stat  sb;
+    int              rc;
+    sgtm_counting_t  counting;
+
+    memset(&counting, 0, sizeof(sgtm_counting_t));
+
+    do {
+        rc = sgtm_store_count_some(store, &counting);
+    } while (rc == SGTM_STORE_OK && !counting.done);
+
+    *counts = counting.counts;
+
+    return rc;
+}
+
+
+int
+sgtm_store_count_some(sgtm_store_t *store, sgtm_counting_t *counting)
+{
+    int                   rc, found;
+    int64_t               part[4], values[2];
+    sgtm_store_counts_t  *counts;
 
     rc = sgtm_db_enter(store);
 
@@ -47,72 +67,66 @@ sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts)
         return rc;
     }
 
-    rc = sgtm_store_count_list(store, SGTM_SQL_COUNT_HITS, columns);
+    counts = &counting->counts;
+
+    values[0] = counting->after;
+    values[1] = SGTM_LIST_READ;
+
+    rc = sgtm_db_get(store, counting->dead ? SGTM_SQL_COUNT_DEAD
+                                           : SGTM_SQL_COUNT_HITS,
+                     values, 2, part, 4, &found);
 
     if (rc != SGTM_STORE_OK) {
         return sgtm_db_leave(store, rc);
     }
 
-    counts->hits = columns[0];
-    counts->events = columns[1];
-    counts->oldest = columns[2];
+    counting->after = part[3];
 
-    rc = sgtm_store_count_list(store, SGTM_SQL_COUNT_DEAD, columns);
+    if (counting->dead) {
+        sgtm_store_count_part(part, &counts->dead, &counts->dead_oldest);
 
-    if (rc != SGTM_STORE_OK) {
-        return sgtm_db_leave(store, rc);
+    } else {
+        sgtm_store_count_part(part, &counts->hits, &counts->oldest);
+        counts->events += part[1];
     }
 
-    counts->dead = columns[0];
-    counts->dead_oldest = columns[2];
-    counts->size = 0;
-
-    if (stat(store->path, &sb) == 0) {
-        counts->size += sb.st_size;
+    if (part[0] == SGTM_LIST_READ) {
+        return SGTM_STORE_OK;
     }
 
-    if (stat(store->wal, &sb) == 0) {
-        counts->size += sb.st_size;
+    if (!counting->dead) {
+        counting->dead = 1;
+        counting->after = 0;
+        return SGTM_STORE_OK;
     }
+
+    counts->size = sgtm_store_count_bytes(store->path)
+                   + sgtm_store_count_bytes(store->wal);
+    counting->done = 1;
 
     return SGTM_STORE_OK;
 }
 
 
-/* number, events, the oldest time */
+/* number, events, the oldest time, the last id */
 
-static int
-sgtm_store_count_list(sgtm_store_t *store, unsigned sql, int64_t *columns)
+static void
+sgtm_store_count_part(const int64_t *part, int64_t *n, int64_t *oldest)
 {
-    int      rc, found;
-    int64_t  part[4], values[2];
+    if (part[0] && (*n == 0 || part[2] < *oldest)) {
+        *oldest = part[2];
+    }
 
-    columns[0] = 0;
-    columns[1] = 0;
-    columns[2] = 0;
+    *n += part[0];
+}
 
-    values[0] = 0;
-    values[1] = SGTM_LIST_READ;
 
-    do {
-        rc = sgtm_db_get(store, sql, values, 2, part, 4, &found);
+static int64_t
+sgtm_store_count_bytes(const char *name)
+{
+    struct stat  sb;
 
-        if (rc != SGTM_STORE_OK || part[0] == 0) {
-            return rc;
-        }
-
-        if (columns[0] == 0 || part[2] < columns[2]) {
-            columns[2] = part[2];
-        }
-
-        columns[0] += part[0];
-        columns[1] += part[1];
-
-        values[0] = part[3];
-
-    } while (part[0] == SGTM_LIST_READ);
-
-    return SGTM_STORE_OK;
+    return stat(name, &sb) == 0 ? sb.st_size : 0;
 }
 
 
