@@ -46,6 +46,9 @@ my $tag = SGTM::Backend->start(sub {
     return { raw => ["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"],
              close => 1 } if $do eq 'part';
     return [503, ['Retry-After' => 2], 'later'] if $do eq 'later';
+    return [503, ['Retry-After' => 6], 'later'] if $do eq 'much';
+    return { status => 503, delay => 1, headers => ['Retry-After' => 6] }
+        if $do eq 'muchlate';
     return [429, ['Retry-After' => date(3)], 'later'] if $do eq 'date';
     return [$do, ['Location' => '/', 'X-Accel-Redirect' => '/x'], 'no'];
 });
@@ -575,12 +578,12 @@ subtest 'many that are put off' => sub {
     $tag->wait_requests(1);
     wait_for { sql($t, 'SELECT count(*) FROM hit WHERE due > 0') } 5;
 
-    my $later = int(1000 * time) + 3600000;
+    my $later = 2 * int(500 * time) + 3600000;
 
     sql($t, <<"EOC");
     UPDATE hit SET due = $later;
     WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 9000)
-    INSERT INTO hit SELECT id + i, target, due + i, client, time, 0, 1, tenant,
+    INSERT INTO hit SELECT id + i, target, due + 2 * i, client, time, 0, 1, tenant,
         '', method, uri, args, headers, body FROM hit, n;
 EOC
 
@@ -666,6 +669,50 @@ subtest 'one probe at a time, another hit each time' => sub {
     $tag->mode('');
     all_arrive('all arrive', 8, @ids);
     empty($t, 'and are delivered', 8);
+    is dead($t), '', 'no dead letter';
+};
+
+
+# What an outage has put off comes as soon as it is over; what has a time of its
+# own, by a Retry-After, waits for that, whether it failed before or within it.
+
+subtest 'a time of its own' => sub {
+    my $t = SGTM::Test->start(conf(courier => 'backoff=200ms'));
+
+    prove_courier($t);
+
+    # enough of them for several to be under way at once
+
+    all_arrive('some arrive', 5, map { hit($t) } 1 .. 20);
+    $tag->clear;
+
+    my @own = map { hit($t, "&cid=$serial&ep.do=$_") } qw(muchx1 muchlatex1);
+
+    $tag->wait_requests(2);
+    $tag->mode('503');
+
+    hit($t) for 1 .. 20;
+
+    $t->wait_log(qr/is down, hits wait/);
+    sleep 1.5;
+    $tag->mode('');
+
+    ok $t->wait_log(qr/is back/), 'after an outage';
+    wait_for { waiting($t) == @own } 3;
+    is waiting($t), @own, 'the others are delivered';
+
+    my $over = time;
+
+    wait_for { @own == grep { of($_) == 2 } @own } 12;
+
+    for my $id (@own) {
+        my ($first, $second) = map { $_->{time} } of($id);
+
+        cmp_ok $second - $first, '>', 5.9, 'what is to wait does';
+        cmp_ok $first + 5.9, '>', $over, 'for longer than the others';
+    }
+
+    empty($t, 'all are delivered');
     is dead($t), '', 'no dead letter';
 };
 

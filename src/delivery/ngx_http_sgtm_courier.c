@@ -372,7 +372,7 @@ ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
     room = ngx_http_sgtm_lane_room(lane, &probe);
 
     if (room == 0
-        || (!probe && !lane->look && lane->again > e->now && lane->pull == 0))
+        || (!lane->look && !lane->put_off && lane->again > e->now))
     {
         return 0;
     }
@@ -383,6 +383,11 @@ ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
 
     t->lane = lane;
     t->probe = probe;
+
+    /* what an outage has put off need not wait any longer */
+
+    t->put_off = lane->put_off;
+    lane->put_off = 0;
 
     t->take.instance = e->instance;
     t->take.target = lane->number;
@@ -397,13 +402,6 @@ ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
 
     t->take.after = (lane->hits == lane->ended && !lane->more) ? 0
                                                                : lane->after;
-
-    if (!probe && lane->pull) {
-
-        /* what an outage has put off need not wait any longer */
-
-        t->take.now = ngx_max(e->now, lane->pull);
-    }
 
     return 1;
 }
@@ -501,6 +499,8 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
     }
 
     for (i = 0; i < e->ntakes; i++) {
+        e->takes[i].lane->put_off |= e->takes[i].put_off;
+
         if (e->takes[i].done) {
             ngx_http_sgtm_courier_taken(courier, &e->takes[i], lost);
         }
@@ -547,7 +547,7 @@ ngx_http_sgtm_courier_lost(ngx_http_sgtm_courier_ctx_t *courier)
         lane->more = 0;
         lane->after = 0;
         lane->again = 0;
-        lane->pull = 0;
+        lane->put_off = 1;
     }
 }
 
@@ -556,7 +556,6 @@ static void
 ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_take_t *t, ngx_uint_t lost)
 {
-    ngx_uint_t             n;
     sgtm_record_t         *record, *next;
     ngx_http_sgtm_lane_t  *lane;
 
@@ -585,11 +584,8 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
         lane->again = t->take.again;
     }
 
-    n = 0;
-
     for (record = t->take.list; record; record = next) {
         next = record->next;
-        n++;
 
         if (ngx_http_sgtm_lane_add(lane, record, courier->generation)
             != NGX_OK)
@@ -600,12 +596,6 @@ ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
                           "courier \"%V\": no memory for a hit",
                           &lane->node.str);
         }
-    }
-
-    /* but one that fails again has a wait of its own */
-
-    if (!t->probe && 2 * n <= t->take.limit) {
-        lane->pull = 0;
     }
 
     ngx_http_sgtm_courier_next(lane);

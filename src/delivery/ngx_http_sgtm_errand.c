@@ -14,6 +14,8 @@ static int ngx_http_sgtm_errand_list(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
 static int ngx_http_sgtm_errand_take(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
+static int ngx_http_sgtm_errand_take_of(sgtm_store_t *store,
+    ngx_http_sgtm_errand_take_t *t);
 
 
 void
@@ -112,30 +114,48 @@ ngx_http_sgtm_errand_list(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 static int
 ngx_http_sgtm_errand_take(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 {
-    int                           rc;
-    ngx_uint_t                    i;
-    ngx_http_sgtm_errand_take_t  *t;
+    int         rc;
+    ngx_uint_t  i;
 
     for (i = 0; i < e->ntakes; i++) {
-        t = &e->takes[i];
-
-        rc = sgtm_store_take(store, &t->take);
-
-        if (rc == SGTM_STORE_OK && t->probe && t->take.list == NULL
-            && t->take.again > t->take.now)
-        {
-            /* a probe would rather send one too early than none */
-
-            t->take.now = t->take.again;
-            rc = sgtm_store_take(store, &t->take);
-        }
+        rc = ngx_http_sgtm_errand_take_of(store, &e->takes[i]);
 
         if (rc != SGTM_STORE_OK) {
             return rc;
         }
 
-        t->done = 1;
+        e->takes[i].done = 1;
     }
 
     return SGTM_STORE_OK;
+}
+
+
+static int
+ngx_http_sgtm_errand_take_of(sgtm_store_t *store,
+    ngx_http_sgtm_errand_take_t *t)
+{
+    int  rc;
+
+    t->take.put_off = t->put_off && !t->probe;
+
+    rc = sgtm_store_take(store, &t->take);
+
+    if (rc == SGTM_STORE_OK && t->put_off && t->probe) {
+
+        if (t->take.list || t->take.again <= t->take.now) {
+            return SGTM_STORE_OK;
+        }
+
+        /* a probe would rather send one too early than none */
+
+        t->take.put_off = 1;
+        rc = sgtm_store_take(store, &t->take);
+    }
+
+    if (rc == SGTM_STORE_OK) {
+        t->put_off = t->take.put_off;
+    }
+
+    return rc;
 }

@@ -23,7 +23,10 @@
 typedef struct {
     sgtm_take_t                take;
     ngx_http_sgtm_lane_t      *lane;
-    unsigned                   probe:1;    /* also one that is not due yet */
+    unsigned                   probe:1;    /* of those only if there is no
+                                              other one */
+    unsigned                   put_off:1;  /* there may be hits that are; also
+                                              when it is done */
     unsigned                   done:1;
 } ngx_http_sgtm_errand_take_t;
 

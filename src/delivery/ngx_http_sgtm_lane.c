@@ -22,9 +22,6 @@
 /* how much later than the next probe the hit of a probe that failed is due */
 #define NGX_HTTP_SGTM_LANE_PUT_OFF      8
 
-/* hits of one client are put off by a millisecond more each */
-#define NGX_HTTP_SGTM_LANE_BEHIND       1000
-
 
 typedef enum {
     NGX_HTTP_SGTM_ANSWER_GOOD = 0,
@@ -67,6 +64,7 @@ ngx_http_sgtm_lane_create(ngx_str_t *name, ngx_http_sgtm_target_t *target)
 
     lane->node.node.key = ngx_crc32_long(name->data, name->len);
     lane->target = target;
+    lane->put_off = 1;
 
     ngx_rbtree_init(&lane->clients, &lane->sentinel, ngx_rbtree_insert_value);
     ngx_queue_init(&lane->ready);
@@ -130,7 +128,7 @@ ngx_http_sgtm_lane_add(ngx_http_sgtm_lane_t *lane, sgtm_record_t *record,
             /* it has failed while this one was taken, which goes behind it */
 
             due = first->outcome.due;
-            ngx_http_sgtm_lane_release(hit, due ? due + 1 : 0);
+            ngx_http_sgtm_lane_release(hit, due ? sgtm_due_behind(due) : 0);
 
             return NGX_OK;
         }
@@ -389,8 +387,10 @@ ngx_http_sgtm_hit_failed(ngx_http_sgtm_hit_t *hit)
 
         /* it may have been this process that gave up */
 
+        due = ngx_http_sgtm_lane_now() + cc->backoff;
+
         ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RELEASE,
-                              ngx_http_sgtm_lane_now() + cc->backoff);
+                              sgtm_due_put_off(due));
         return;
     }
 
@@ -410,9 +410,9 @@ ngx_http_sgtm_hit_failed(ngx_http_sgtm_hit_t *hit)
         due = ngx_http_sgtm_lane_now()
               + ngx_max(ngx_http_sgtm_circuit_jitter(wait), retry_after);
 
-        lane->pull = ngx_max(lane->pull, due + NGX_HTTP_SGTM_LANE_BEHIND);
-
-        ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RELEASE, due);
+        ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RELEASE,
+                              retry_after ? sgtm_due_own(due)
+                                          : sgtm_due_put_off(due));
 
         if (opened) {
             ngx_http_sgtm_lane_opened(lane);
@@ -430,10 +430,9 @@ ngx_http_sgtm_hit_failed(ngx_http_sgtm_hit_t *hit)
 
     n = ngx_min(hit->record->attempts, NGX_HTTP_SGTM_LANE_DOUBLINGS);
     wait = ngx_http_sgtm_circuit_jitter(cc->backoff << n);
+    due = ngx_http_sgtm_lane_now() + ngx_max(wait, retry_after);
 
-    ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RETRY,
-                          ngx_http_sgtm_lane_now()
-                          + ngx_max(wait, retry_after));
+    ngx_http_sgtm_hit_end(hit, SGTM_OUTCOME_RETRY, sgtm_due_own(due));
 }
 
 
@@ -460,7 +459,7 @@ ngx_http_sgtm_hit_end(ngx_http_sgtm_hit_t *hit, ngx_uint_t kind, int64_t due)
             next = ngx_queue_data(q, ngx_http_sgtm_hit_t, queue);
 
             ngx_queue_remove(q);
-            ngx_http_sgtm_lane_release(next, due ? due + 1 : 0);
+            ngx_http_sgtm_lane_release(next, due ? sgtm_due_behind(due) : 0);
         }
 
         /* it stays the first one until the file knows of it */
@@ -576,6 +575,10 @@ ngx_http_sgtm_lane_ended(ngx_http_sgtm_hit_t *hit)
         /* the file has been asked before, perhaps, and knew nothing of it */
 
         due = hit->outcome.due;
+
+        if (sgtm_due_is_put_off(due)) {
+            lane->put_off = 1;
+        }
 
         if (due == 0) {
             lane->look = 1;

@@ -61,13 +61,14 @@ struct ngx_http_sgtm_lane_s {
 
     int64_t                    after;      /* no fresh ones up to this id */
     int64_t                    again;      /* when one is due, 0: none is */
-    int64_t                    pull;       /* those that an outage put off */
 
     u_char                     error[NGX_HTTP_SGTM_HIT_ERROR];  /* the last */
 
     ngx_queue_t                turn;       /* among those to be looked at */
     unsigned                   look:1;     /* there may be hits in the file */
     unsigned                   more:1;     /* it has not been read to its end */
+    unsigned                   put_off:1;  /* it may have some that an outage
+                                              has put off */
     unsigned                   active:1;   /* is in the queue "turn" */
     unsigned                   listed:1;   /* the file has hits of it */
 };

@@ -59,7 +59,7 @@ struct sgtm_record_s {
 
     int64_t         id;            /* given by the store; ascending by target */
     int64_t         time;          /* of the event, ms since the epoch */
-    int64_t         due;           /* ms since the epoch; 0: fresh */
+    int64_t         due;           /* see sgtm_due_own(); 0: fresh */
     uint64_t        client;        /* hits of one client are sent in order;
                                       0: of none */
     unsigned        attempts;      /* that failed */
@@ -75,6 +75,19 @@ struct sgtm_record_s {
     sgtm_str_t      headers;       /* "Name: value\r\n" each */
     sgtm_str_t      body;
 };
+
+
+/*
+ * When a hit is due, in ms since the epoch: an even number is a time of its
+ * own, by a backoff or because it was told so.  An odd one is that of a hit
+ * which an outage has put off: it may be taken earlier.  A hit behind another
+ * one of its client waits in the same way, for a little longer.
+ */
+#define sgtm_due_own(ms)      (((ms) + 1) & ~(int64_t) 1)
+#define sgtm_due_put_off(ms)  ((ms) | 1)
+#define sgtm_due_behind(due)  ((due) + 2)
+
+#define sgtm_due_is_put_off(due)  ((due) & 1)
 
 
 /* what became of a hit that was taken */
@@ -93,7 +106,7 @@ typedef struct sgtm_outcome_s  sgtm_outcome_t;
 struct sgtm_outcome_s {
     sgtm_outcome_t  *next;
     int64_t          id;
-    int64_t          due;          /* ms since the epoch */
+    int64_t          due;          /* see sgtm_due_own() */
     unsigned         kind;         /* sgtm_outcome_e */
     unsigned         attempt:1;    /* DEAD: this attempt counts as one */
     sgtm_str_t       error;
@@ -196,6 +209,9 @@ int sgtm_store_targets(sgtm_store_t *store, sgtm_target_t *targets, size_t n,
  * again is set to when the next waiting hit is due (ms since the epoch, 0: none
  * waits); it is not after now if the call should be repeated at once.  LOST:
  * the lease is another's, nothing is taken.
+ *
+ * put_off: those as well that are due after now, but are only put off; cleared
+ * when there are no more of them.
  */
 typedef struct {
     int64_t         instance;
@@ -204,6 +220,7 @@ typedef struct {
     int64_t         now;
     size_t          limit;
     size_t          size;
+    unsigned        put_off:1;
 
     sgtm_record_t  *list;
     int64_t         again;

@@ -27,6 +27,7 @@ typedef struct {
     size_t           size;
     int64_t          after;
     unsigned         waiting:1;    /* a hit of the target does */
+    unsigned         rest:1;       /* more of it may be due */
     unsigned         full:1;       /* the next one is too large */
     unsigned         more:1;       /* there may be more to look at */
 } sgtm_taking_t;
@@ -92,6 +93,9 @@ sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take)
     if (rc == SGTM_STORE_OK) {
         take->after = taking.after;
         take->again = taking.more ? take->now : due;
+
+        take->put_off &= taking.rest;
+
         return SGTM_STORE_OK;
     }
 
@@ -113,7 +117,7 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
 {
     int            rc, full;
     size_t         i, n;
-    int64_t        ids[SGTM_TAKE_DUE], values[3];
+    int64_t        ids[SGTM_TAKE_DUE], values[4];
     sqlite3_stmt  *stmt;
 
     n = taking->take->limit;
@@ -125,6 +129,7 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
     values[0] = taking->take->target;
     values[1] = taking->take->now;
     values[2] = (int64_t) n;
+    values[3] = taking->take->put_off ? INT64_MAX : values[1];
 
     stmt = sgtm_db_stmt(store, SGTM_SQL_DUE);
 
@@ -132,7 +137,7 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
         return store->rc;
     }
 
-    rc = sgtm_db_bind(stmt, values, 3);
+    rc = sgtm_db_bind(stmt, values, 4);
 
     if (rc != SQLITE_OK) {
         return sgtm_db_fail(store, rc, "read due");
@@ -153,6 +158,8 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
 
     (void) sqlite3_reset(stmt);
 
+    taking->rest = (i == n);
+
     n = i;
     full = 0;
 
@@ -165,6 +172,7 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
     }
 
     taking->full = full;
+    taking->rest |= full;
 
     return SGTM_STORE_OK;
 }
@@ -315,7 +323,7 @@ sgtm_store_take_row(sgtm_store_t *store, sgtm_taking_t *taking,
 
         if (due != 0) {
             *held = 1;
-            return sgtm_store_set_due(store, id, due + 1);
+            return sgtm_store_set_due(store, id, sgtm_due_behind(due));
         }
     }
 

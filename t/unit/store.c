@@ -267,13 +267,13 @@ test_clients(void)
     store_settle(store, ME, a1, SGTM_OUTCOME_RETRY, 9500, "502");
     store_settle(store, ME, a1 + 4, SGTM_OUTCOME_RETRY, 9100, "502");
     t = take(n, t.after, 9200, 9, 100000, "", "the later one waits");
-    t = take(n, t.after, 9501, 9, 100000, " a1 a2", "for the earlier");
+    t = take(n, t.after, 9502, 9, 100000, " a1 a2", "for the earlier");
 
     /* dead: the next may go */
 
     store_settle(store, ME, a1, SGTM_OUTCOME_DEAD, 0, "400");
     store_put(store, STORE_TARGET, UINT64_MAX, "a4");
-    take(n, t.after, 9501, 9, 100000, " a4", "a dead letter holds nobody up");
+    take(n, t.after, 9502, 9, 100000, " a4", "a dead letter holds nobody up");
 
     /* more of them than are looked at in one call */
 
@@ -291,6 +291,73 @@ test_clients(void)
     unit_ok(t.again == 9600, "there is more to look at");
     t = take(n, t.after, 9600, 9, 100000, " y", "what the next call does");
     unit_ok(t.again == 20000, "and no more");
+}
+
+
+/* what an outage has put off may be taken early, what has its own time not */
+
+static void
+test_put_off(void)
+{
+    int          i, rc;
+    int64_t      n, ids[4];
+    char         body[2];
+    sgtm_take_t  t;
+
+    begin("put off");
+
+    for (i = 0; i < 4; i++) {
+        body[0] = (char) ('a' + i);
+        body[1] = '\0';
+        ids[i] = store_put(store, STORE_TARGET, i == 3 ? 2 : i, body);
+    }
+
+    n = number(STORE_TARGET);
+    t = take(n, 0, 1000, 9, 100000, " a b c d", "four hits, two of a client");
+
+    store_settle(store, ME, ids[0], SGTM_OUTCOME_RELEASE,
+                 sgtm_due_put_off(6000), "");
+    store_settle(store, ME, ids[1], SGTM_OUTCOME_RETRY, sgtm_due_own(4999),
+                 "503");
+    store_settle(store, ME, ids[2], SGTM_OUTCOME_RELEASE,
+                 sgtm_due_put_off(7000), "");
+
+    t = take(n, 0, 1000, 9, 100000, "", "none is due");
+    unit_ok(t.again == 5000, "but then");
+
+    t.put_off = 1;
+    t.limit = 1;
+    rc = sgtm_store_take(store, &t);
+    unit_ok(rc == SGTM_STORE_OK && t.list != NULL && t.list->id == ids[0]
+            && t.list->next == NULL && t.put_off, "one that was put off");
+    store_free(t.list);
+
+    t.limit = 9;
+    rc = sgtm_store_take(store, &t);
+    unit_ok(rc == SGTM_STORE_OK && t.list != NULL && t.list->id == ids[2]
+            && t.again == 5000, "the other one");
+    unit_ok(t.list != NULL && t.list->next != NULL
+            && t.list->next->id == ids[3] && t.list->next->next == NULL,
+            "and the one behind it");
+    unit_ok(!t.put_off, "there are no more");
+    store_free(t.list);
+
+    /* behind one that has its own time it has that, too */
+
+    store_settle(store, ME, ids[2], SGTM_OUTCOME_RETRY, sgtm_due_own(8000),
+                 "503");
+    store_settle(store, ME, ids[3], SGTM_OUTCOME_RELEASE,
+                 sgtm_due_put_off(6000), "");
+
+    for (i = 0; i < 2; i++) {
+        t.put_off = 1;
+        rc = sgtm_store_take(store, &t);
+        unit_ok(rc == SGTM_STORE_OK && t.list == NULL && !t.put_off,
+                "it waits behind one that has a time of its own");
+    }
+
+    unit_ok(store_sql("SELECT max(due) FROM hit") == 8002, "in the same way");
+    take(n, t.after, 9000, 9, 100000, " b c d", "all, when they are due");
 }
 
 
@@ -538,6 +605,7 @@ main(void)
     test_limits();
     test_due();
     test_clients();
+    test_put_off();
     test_lease();
     test_strange();
     test_dead();
