@@ -18,8 +18,6 @@ static int sgtm_names_covers(const sgtm_str_t *prefix,
     const unsigned char *data, size_t len);
 static int sgtm_names_equal_nocase(const unsigned char *a,
     const unsigned char *b, size_t len);
-static unsigned sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
-    const unsigned char *data, size_t len);
 
 
 #define sgtm_names_set(bits, i)  (bits)[(i) >> 5] |= 1u << ((i) & 31)
@@ -394,7 +392,7 @@ sgtm_names_deny_nocase(const sgtm_names_t *names, const unsigned char *data,
 }
 
 
-static unsigned
+unsigned
 sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len)
 {

@@ -154,8 +154,10 @@ const sgtm_rule_t *sgtm_names_find(const sgtm_names_t *names,
 unsigned sgtm_names_deny_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
 
-/* only the longest prefix, for a name whose end is not known */
+/* both by the longest prefix only, for a name whose end is not known */
 const sgtm_rule_t *sgtm_names_find_prefix(const sgtm_names_t *names,
+    const unsigned char *data, size_t len);
+unsigned sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
 
 

@@ -18,6 +18,9 @@
 /* of a name before it is decoded to its end; a longer one is in no table */
 #define SGTM_URL_NAME  (SGTM_MAX_KEY * 4)
 
+/* fragments in fragments that are looked into */
+#define SGTM_URL_DOUBTS  64
+
 
 /* a "?", "&", "#" or "=" as it is written */
 
@@ -29,16 +32,50 @@ typedef struct {
 } sgtm_url_mark_t;
 
 
-static int sgtm_url_opens(uint64_t *open, const sgtm_url_mark_t *mark);
+/* a "#" that is kept unless a "=" makes an argument of what follows it */
+
+typedef struct {
+    sgtm_url_mark_t  held;             /* in the output */
+    size_t           depth;            /* the least of the marks since */
+    uint64_t         open;
+} sgtm_url_doubt_t;
+
+
+typedef struct {
+    const sgtm_names_t  *names;
+    unsigned char       *end;          /* of the input */
+    unsigned char       *last;         /* of the output */
+    uint64_t             open;         /* by depth: within its arguments */
+    unsigned             deny;
+
+    int                  opens;        /* held does, and is not one between */
+    sgtm_url_mark_t      held;
+
+    size_t               ndoubts;
+    sgtm_url_doubt_t     doubts[SGTM_URL_DOUBTS];
+} sgtm_url_t;
+
+
+typedef enum {
+    SGTM_URL_STAYS = 0,
+    SGTM_URL_DENIED,
+    SGTM_URL_DOUBTFUL
+} sgtm_url_e;
+
+
+static void sgtm_url_hold(sgtm_url_t *url, const sgtm_url_mark_t *mark);
+static sgtm_url_e sgtm_url_judge(const sgtm_url_t *url, unsigned char *p,
+    sgtm_url_mark_t *mark);
+static int sgtm_url_skip(sgtm_url_t *url, sgtm_url_mark_t *mark);
+static void sgtm_url_doubt(sgtm_url_t *url, size_t depth);
+static int sgtm_url_settle(sgtm_url_t *url, const sgtm_url_mark_t *mark);
 static int sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p,
-    unsigned char *end);
-static int sgtm_url_delimiter(sgtm_url_mark_t *mark, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_url_escape(sgtm_url_mark_t *mark, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_url_entity(unsigned char *p, unsigned char *end);
-static int sgtm_url_denied(const sgtm_names_t *names, unsigned deny,
-    unsigned char *p, unsigned char *end);
+static size_t sgtm_url_name(unsigned char *name, unsigned char *p,
+    unsigned char *end);
 static unsigned char *sgtm_url_copy(unsigned char *out, unsigned char *p,
     unsigned char *end);
 
@@ -54,70 +91,72 @@ size_t
 sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     unsigned char *out)
 {
-    int               opens;
-    uint64_t          open;
-    unsigned char    *w, *kept, *next, *name, *end;
-    sgtm_url_mark_t   held, mark;
+    sgtm_url_t        url;
+    sgtm_url_e        verdict;
+    unsigned char    *kept, *next;
+    sgtm_url_mark_t   mark;
 
     if (in->len == 0) {
         return 0;
     }
 
-    w = out;
-    open = 0;
+    url.names = names;
+    url.end = in->data + in->len;
+    url.last = out;
+    url.open = 0;
+    url.deny = deny;
+    url.ndoubts = 0;
+
     kept = in->data;
     next = in->data;
-    end = in->data + in->len;
 
-    while (deny && sgtm_url_delimiter(&held, next, end)) {
+    while (deny && sgtm_url_mark(&mark, next, url.end)) {
 
-        w = sgtm_url_copy(w, kept, held.start);
+        if (sgtm_url_settle(&url, &mark)) {
+            verdict = SGTM_URL_DENIED;
 
-        opens = sgtm_url_opens(&open, &held);
-        name = held.end;
+        } else if (mark.ch == '=') {
+            next = mark.end;
+            continue;
 
-        for ( ;; ) {
+        } else {
+            url.last = sgtm_url_copy(url.last, kept, mark.start);
+            kept = mark.end;
 
-            if (!sgtm_url_mark(&mark, name, end)) {
-                mark.start = end;
-                mark.end = end;
-                mark.ch = '\0';
-            }
-
-            /* a fragment without "=" is a place in the page */
-
-            if ((held.ch == '#' && mark.ch != '=')
-                || !sgtm_url_denied(names, deny, name, mark.start))
-            {
-                break;
-            }
-
-            name = mark.start;
-
-            do {
-                if (!sgtm_url_delimiter(&mark, name, end)) {
-                    return (size_t) (w - out);
-                }
-
-                name = mark.end;
-
-            } while (mark.ch == '?' || mark.depth > held.depth);
-
-            if (mark.ch == '#' || mark.depth < held.depth || !opens) {
-                held = mark;
-                opens = sgtm_url_opens(&open, &held);
-            }
+            sgtm_url_hold(&url, &mark);
+            verdict = sgtm_url_judge(&url, kept, &mark);
         }
 
-        w = sgtm_url_copy(w, held.start, held.end);
+        while (verdict == SGTM_URL_DENIED) {
 
-        kept = name;
-        next = (mark.ch == '=') ? mark.end : mark.start;
+            if (!sgtm_url_skip(&url, &mark)) {
+                return (size_t) (url.last - out);
+            }
+
+            kept = mark.end;
+
+            if (mark.ch == '#' || mark.depth < url.held.depth || !url.opens) {
+                (void) sgtm_url_settle(&url, &mark);
+                sgtm_url_hold(&url, &mark);
+            }
+
+            verdict = sgtm_url_judge(&url, kept, &mark);
+        }
+
+        if (verdict == SGTM_URL_DOUBTFUL) {
+            sgtm_url_doubt(&url, mark.depth);
+        }
+
+        url.last = sgtm_url_copy(url.last, url.held.start, url.held.end);
+
+        /* a "=" is of no use but to a doubt */
+
+        next = (mark.ch == '=' && url.ndoubts == 0) ? mark.end : mark.start;
     }
 
-    w = sgtm_url_copy(w, kept, end);
+    url.last = sgtm_url_copy(url.last, kept, url.end);
 
-    return (size_t) (w - out);
+    return (size_t) (url.last - out);
 }
 
 
@@ -127,28 +166,192 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
  * is within its arguments; what is deeper ends with the segment.
  */
 
-static int
-sgtm_url_opens(uint64_t *open, const sgtm_url_mark_t *mark)
+static void
+sgtm_url_hold(sgtm_url_t *url, const sgtm_url_mark_t *mark)
 {
     int       within;
     uint64_t  bit;
 
+    url->held = *mark;
+
     if (mark->depth > 63) {
-        return mark->ch != '&';
+        url->opens = (mark->ch != '&');
+        return;
     }
 
     bit = (uint64_t) 1 << mark->depth;
-    within = (*open & bit) ? 1 : 0;
+    within = (url->open & bit) ? 1 : 0;
 
-    *open &= bit - 1;
+    url->open &= bit - 1;
 
     if (mark->ch == '#') {
-        return 1;
+        url->opens = 1;
+        return;
     }
 
-    *open |= bit;
+    url->open |= bit;
+    url->opens = (mark->ch == '?' && !within);
+}
 
-    return mark->ch == '?' && !within;
+
+/*
+ * The segment that is held; p is its name, mark becomes what is next in it.
+ * Who decodes less often than that mark is encoded reads on to one that is not
+ * as deep.  The name that ends there can be denied by a prefix only, since no
+ * name of the table has a delimiter in it.  A fragment's has to end with a "="
+ * or else it is a place in the page: for these readers that is not known yet.
+ */
+
+static sgtm_url_e
+sgtm_url_judge(const sgtm_url_t *url, unsigned char *p, sgtm_url_mark_t *mark)
+{
+    int             place, deeper;
+    size_t          n;
+    unsigned char  *start;
+    unsigned char   name[SGTM_URL_NAME];
+
+    if (!sgtm_url_mark(mark, p, url->end)) {
+        mark->start = url->end;
+        mark->end = url->end;
+        mark->depth = 0;
+        mark->ch = '\0';
+    }
+
+    place = (url->held.ch == '#' && mark->ch != '=');
+    deeper = (mark->depth > url->held.depth);
+
+    if (place && !deeper) {
+        return SGTM_URL_STAYS;
+    }
+
+    n = sgtm_url_name(name, p, mark->start);
+
+    /* an "&amp;" whose letters are encoded */
+
+    start = sgtm_url_entity(name, name + n);
+    n -= (size_t) (start - name);
+
+    /* what is cut off here can be known by a prefix only */
+
+    if (n > SGTM_MAX_KEY) {
+        n = SGTM_MAX_KEY;
+    }
+
+    if (!place && (sgtm_names_deny_nocase(url->names, start, n) & url->deny)) {
+        return SGTM_URL_DENIED;
+    }
+
+    if (!deeper
+        || !(sgtm_names_deny_prefix_nocase(url->names, start, n) & url->deny))
+    {
+        return SGTM_URL_STAYS;
+    }
+
+    if (url->held.ch != '#' || url->ndoubts == SGTM_URL_DOUBTS) {
+        return SGTM_URL_DENIED;
+    }
+
+    return SGTM_URL_DOUBTFUL;
+}
+
+
+/*
+ * From mark to the delimiter behind the segment that is held; 0: there is none.
+ * A "=" that is dropped with it may be that of a fragment which it lies in.
+ */
+
+static int
+sgtm_url_skip(sgtm_url_t *url, sgtm_url_mark_t *mark)
+{
+    size_t          least;
+    unsigned char  *p;
+
+    least = url->held.depth;
+
+    for (p = mark->start; sgtm_url_mark(mark, p, url->end); p = mark->end) {
+
+        if (mark->ch == '=') {
+            if (mark->depth < least) {
+                (void) sgtm_url_settle(url, mark);
+            }
+
+        } else if (mark->ch != '?' && mark->depth <= url->held.depth) {
+            return 1;
+        }
+
+        if (mark->depth < least) {
+            least = mark->depth;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * What is held will be written, and may have to be taken back.  Each doubt lies
+ * within the one before: their marks and depths grow deeper one by one.
+ */
+
+static void
+sgtm_url_doubt(sgtm_url_t *url, size_t depth)
+{
+    size_t             len;
+    sgtm_url_doubt_t  *doubt;
+
+    len = (size_t) (url->held.end - url->held.start);
+    doubt = &url->doubts[url->ndoubts++];
+
+    doubt->held = url->held;
+    doubt->held.start = url->last;
+    doubt->held.end = url->last + len;
+    doubt->depth = depth;
+    doubt->open = url->open;
+}
+
+
+/*
+ * A mark that is less deep than all since a doubt is what ends its name for
+ * some reader.  A "=" makes an argument of it: 1 is returned and the outermost
+ * such fragment is held again.  Anything else leaves it a place for that
+ * reader, and one that is not deeper than the fragment for all.  Of the doubts
+ * that are looked at one at most remains, so each costs its mark once.
+ */
+
+static int
+sgtm_url_settle(sgtm_url_t *url, const sgtm_url_mark_t *mark)
+{
+    sgtm_url_doubt_t  *doubt, *found;
+
+    found = NULL;
+
+    for ( /* void */ ; url->ndoubts; url->ndoubts--) {
+
+        doubt = &url->doubts[url->ndoubts - 1];
+
+        if (mark->depth >= doubt->depth) {
+            break;
+        }
+
+        if (mark->ch == '=') {
+            found = doubt;
+
+        } else if (mark->depth > doubt->held.depth) {
+            doubt->depth = mark->depth;
+            break;
+        }
+    }
+
+    if (found == NULL) {
+        return 0;
+    }
+
+    url->held = found->held;
+    url->last = found->held.start;
+    url->open = found->open;
+    url->opens = 1;
+
+    return 1;
 }
 
 
@@ -186,22 +389,6 @@ sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p, unsigned char *end)
         default:
             p++;
         }
-    }
-
-    return 0;
-}
-
-
-static int
-sgtm_url_delimiter(sgtm_url_mark_t *mark, unsigned char *p, unsigned char *end)
-{
-    while (sgtm_url_mark(mark, p, end)) {
-
-        if (mark->ch != '=') {
-            return 1;
-        }
-
-        p = mark->end;
     }
 
     return 0;
@@ -292,19 +479,16 @@ sgtm_url_entity(unsigned char *p, unsigned char *end)
 
 /*
  * Decodes a name to its end: as soon as the last three bytes are an escape they
- * become what it means, which may complete another one.
+ * become what it means, which may complete another one.  Returns its length.
  */
 
-static int
-sgtm_url_denied(const sgtm_names_t *names, unsigned deny, unsigned char *p,
-    unsigned char *end)
+static size_t
+sgtm_url_name(unsigned char *name, unsigned char *p, unsigned char *end)
 {
-    size_t          n;
-    unsigned        c;
-    unsigned char  *start;
-    unsigned char   name[SGTM_URL_NAME];
+    size_t    n;
+    unsigned  c;
 
-    for (n = 0; p < end && n < sizeof(name); p++) {
+    for (n = 0; p < end && n < SGTM_URL_NAME; p++) {
 
         name[n++] = *p;
 
@@ -321,18 +505,7 @@ sgtm_url_denied(const sgtm_names_t *names, unsigned deny, unsigned char *p,
         }
     }
 
-    /* an "&amp;" whose letters are encoded */
-
-    start = sgtm_url_entity(name, name + n);
-    n -= (size_t) (start - name);
-
-    /* what is cut off here can be known by a prefix only */
-
-    if (n > SGTM_MAX_KEY) {
-        n = SGTM_MAX_KEY;
-    }
-
-    return (sgtm_names_deny_nocase(names, start, n) & deny) ? 1 : 0;
+    return n;
 }
 
 

@@ -16,7 +16,11 @@ typedef struct {
 } test_url_t;
 
 
-#define ADS  SGTM_DENY_AD_STORAGE
+#define ADS   SGTM_DENY_AD_STORAGE
+#define USER  SGTM_DENY_AD_USER_DATA
+
+/* as many anchors in each other as are looked into */
+#define ANCHORS  64
 
 
 static sgtm_names_t  names;
@@ -129,30 +133,110 @@ static const test_url_t  urls[] = {
 };
 
 
+/*
+ * A fragment is a place in the page, or arguments if there is a "=": whoever
+ * has decoded the URL less often than all of its delimiters are encoded does
+ * not see the deeper ones, and reads on to the "=".
+ */
+
+static const test_url_t  anchors[] = {
+
+    /* the name's end is behind deeper delimiters */
+    { "#ep.user_data.%3F=1", "" },
+    { "#ep.user_data.%253F=", "" },
+    { "#ep.user_data.%253F%3D1", "" },
+    { "%23ep.user_data.%253F=", "" },
+    { "/p#ep.user_data.%26=1", "/p" },
+    { "/p#ep.user_data.%23=1", "/p" },
+    { "/p#ep.user_data.x%2526y%3Fz=1", "/p" },
+    { "/p#epn.user_data.x%3F=1", "/p" },
+    { "/p#EP.USER%5FDATA.%253f=1", "/p" },
+    { "/p#ep.user_data.%26amp;a=1", "/p" },
+    { "/p#ep.user_data.%253F%26a=1", "/p" },
+    { "/p#ep.user_data.%26a%3D1=2", "/p" },
+    { "/p#ep.user_data.x%3D1", "/p" },
+    { "/p#ep.user_data.%3F=1&a=2", "/p#a=2" },
+    { "/p#ep.user_data.%3F=1%26x%3D2&a", "/p#a" },
+    { "/p#ep.user_data.%3F=1&ep.user_data.%26=2&a", "/p#a" },
+    { "/p#ep.user_data.%3F=1#top", "/p#top" },
+    { "/p#ep.user_data.%3F=1#ep.user_data.%3F", "/p#ep.user_data.%3F" },
+    { "/p?em=123456#ep.user_data.%253Fabcdef=1&b", "/p#b" },
+    { "/p#ep.user_data.%3Fa%3Db=1&u%3Fem=1%26b", "/p#u%3Fb" },
+
+    /* the "=" is that of another one, too */
+    { "/p#ep.user_data.%26em=1&a", "/p#a" },
+    { "/p#ep.user_data.%26em%253F=1&a", "/p#a" },
+    { "/p#ep.user_data.%26em?%26a=1", "/p" },
+    { "/p#ep.user_data.%2526em%3D1%26a&b", "/p#b" },
+
+    /* a place */
+    { "/p#ep.user_data.", "/p#ep.user_data." },
+    { "/p#ep.user_data.%3F", "/p#ep.user_data.%3F" },
+    { "/p#ep.user_data.%253F%26%23", "/p#ep.user_data.%253F%26%23" },
+    { "/p#ep.user_data.%3F&a=1", "/p#ep.user_data.%3F&a=1" },
+    { "/p#ep.user_data.%3F?a=1", "/p#ep.user_data.%3F?a=1" },
+    { "/p#ep.user_data.%3F#a=1", "/p#ep.user_data.%3F#a=1" },
+    { "/p#ep.user_data.%26a%3D1", "/p#ep.user_data.%26a%3D1" },
+    { "/p#ep.user_data.%26a%253D1", "/p#ep.user_data.%26a%253D1" },
+    { "/p%23ep.user_data.%2526a&b=1", "/p%23ep.user_data.%2526a&b=1" },
+    { "/p#ep.user_data.%3F&em=1", "/p#ep.user_data.%3F" },
+    { "/p#ep.user_data.%2526em%253D1%26b", "/p#ep.user_data.%26b" },
+    { "/p#ep.user_data.%26em?%26b", "/p#ep.user_data.%26b" },
+    { "/p#ep.user_data.%26em?a=1&b", "/p#ep.user_data.&b" },
+    { "/p#em%3F=1", "/p#em%3F=1" },
+    { "/p#xep.user_data.%3F=1", "/p#xep.user_data.%3F=1" },
+
+    /* within each other */
+    { "/p#x%23ep.user_data.%2526%3D1%26a", "/p#x%23a" },
+    { "/p#x%23ep.user_data.%2526=1&a", "/p#x&a" },
+    { "/p#ep.user_data.%23ep.user_data.%252523=1", "/p" },
+    { "/p#ep.user_data.%23ep.user_data.%2526%3D1", "/p#ep.user_data." },
+    { "/p#ep.user_data.%23ep.user_data.%2526%3D1&a", "/p#ep.user_data.&a" },
+    { "/p#ep.user_data.%23ep.user_data.%2526a",
+      "/p#ep.user_data.%23ep.user_data.%2526a" },
+    { "/p#ep.user_data.%23ep.user_data.%2526%26=1&a", "/p#a" },
+    { "/p#ep.user_data.%2523ep.user_data.%252526%26%3D1",
+      "/p#ep.user_data.%2523ep.user_data.%252526%26%3D1" }
+};
+
+
 static void
-test_urls(void)
+check(unsigned deny, const test_url_t *url)
 {
-    size_t          i, n;
+    size_t          n;
     sgtm_str_t      in, again;
     unsigned char  *out;
 
+    in = unit_str(url->in);
+    out = unit_alloc(in.len);
+
+    n = sgtm_redact_url(&names, deny, &in, out);
+    unit_is(out, n, url->out, url->in);
+
+    again = unit_bytes(out, n);
+    n = sgtm_redact_url(&names, deny, &again, out);
+    unit_is(out, n, url->out, "  again");
+
+    n = sgtm_redact_url(&names, 0, &in, out);
+    unit_is(out, n, url->in, "  nothing is denied");
+
+    n = sgtm_redact_url(&names, deny, &in, in.data);
+    unit_is(in.data, n, url->out, "  in place");
+}
+
+
+static void
+test_urls(void)
+{
+    size_t      i;
+    sgtm_str_t  in;
+
     for (i = 0; i < unit_nelts(urls); i++) {
+        check(ADS, &urls[i]);
+    }
 
-        in = unit_str(urls[i].in);
-        out = unit_alloc(in.len);
-
-        n = sgtm_redact_url(&names, ADS, &in, out);
-        unit_is(out, n, urls[i].out, urls[i].in);
-
-        again = unit_bytes(out, n);
-        n = sgtm_redact_url(&names, ADS, &again, out);
-        unit_is(out, n, urls[i].out, "  again");
-
-        n = sgtm_redact_url(&names, 0, &in, out);
-        unit_is(out, n, urls[i].in, "  nothing is denied");
-
-        n = sgtm_redact_url(&names, ADS, &in, in.data);
-        unit_is(in.data, n, urls[i].out, "  in place");
+    for (i = 0; i < unit_nelts(anchors); i++) {
+        check(USER, &anchors[i]);
     }
 
     in.len = 0;
@@ -196,6 +280,99 @@ test_depths(void)
 }
 
 
+/* an anchor in an anchor, n times, each encoded once more; no "=" at all */
+
+static sgtm_str_t
+nested(size_t n)
+{
+    size_t          i, j;
+    sgtm_str_t      str;
+    unsigned char  *p;
+
+    str.data = unit_alloc(n * (n * 2 + 32) + 1);
+    p = str.data;
+
+    for (i = 0; i < n; i++) {
+        *p++ = i ? '%' : '#';
+
+        for (j = 1; j < i; j++) {
+            *p++ = '2';
+            *p++ = '5';
+        }
+
+        p += sprintf((char *) p, "%sep.user_data.", i ? "23" : "");
+    }
+
+    str.len = (size_t) (p - str.data);
+
+    return str;
+}
+
+
+/* too many to be looked into are no anchors that anybody made */
+
+static void
+test_nested(void)
+{
+    size_t          n;
+    sgtm_str_t      in, less;
+    unsigned char  *out;
+
+    in = nested(ANCHORS + 1);
+    out = unit_alloc(in.len);
+    n = sgtm_redact_url(&names, USER, &in, out);
+
+    unit_ok(n == in.len && memcmp(out, in.data, n) == 0,
+            "anchors in anchors stay");
+
+    in.data[in.len++] = '=';
+    out = unit_alloc(in.len);
+    n = sgtm_redact_url(&names, USER, &in, out);
+
+    unit_ok(n == 0, "not when there is a \"=\"");
+
+    /* the last has nothing deeper in it */
+
+    in = nested(ANCHORS + 2);
+    less = nested(ANCHORS);
+    out = unit_alloc(in.len);
+    n = sgtm_redact_url(&names, USER, &in, out);
+
+    unit_ok(n == less.len && memcmp(out, less.data, n) == 0,
+            "nor those within too many");
+}
+
+
+/* what an operator allows is the very name, not all that begin so */
+
+static void
+test_allowed(void)
+{
+    size_t        i;
+    sgtm_str_t    name;
+    sgtm_rule_t  *rule;
+
+    static const test_url_t  allowed[] = {
+        { "?ep.user_data.x=1&ep.user_data.y=2", "?ep.user_data.x=1" },
+        { "?u=o%3Fep.user_data.x%3D1&a", "?u=o%3Fep.user_data.x%3D1&a" },
+        { "#ep.user_data.x=1&a", "#ep.user_data.x=1&a" },
+        { "?ep.user_data.x%3F=1&a", "?a" },
+        { "#ep.user_data.x%3F=1&a", "#a" },
+        { "#ep.user_data.x%3D=1&a", "#a" },
+        { "#ep.user_data.x%3F", "#ep.user_data.x%3F" },
+        { "#ep.user_data.x%3D1", "#ep.user_data.x%3D1" }
+    };
+
+    name = unit_str("ep.user_data.x");
+    rule = sgtm_names_add(&names, &name);
+    rule->deny = 0;
+
+    for (i = 0; i < unit_nelts(allowed); i++) {
+        check(USER, &allowed[i]);
+    }
+}
+
+
 int
 main(void)
 {
@@ -203,6 +380,8 @@ main(void)
 
     test_urls();
     test_depths();
+    test_nested();
+    test_allowed();
 
     return unit_done();
 }
