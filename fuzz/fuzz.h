@@ -123,45 +123,71 @@ fuzz_decode(unsigned char *out, const unsigned char *in, size_t len)
 }
 
 
+/* whether a byte is one of the delimiters of an URL */
+
+static inline int
+fuzz_delimiter(unsigned c)
+{
+    return c == '?' || c == '&' || c == '#' || c == '=';
+}
+
+
+static inline int
+fuzz_name_denied(const sgtm_default_t *list, unsigned deny,
+    const unsigned char *name, size_t len)
+{
+    size_t                  n;
+    const sgtm_default_t   *p;
+
+    for (p = list; p->name.len; p++) {
+
+        n = p->name.len;
+
+        if (!(p->rule.deny & deny)) {
+            continue;
+        }
+
+        if (p->name.data[n - 1] == '*'
+            ? (len >= n - 1 && memcmp(name, p->name.data, n - 1) == 0)
+            : (len == n && memcmp(name, p->name.data, n) == 0))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /*
- * Whether an URL, once it is decoded as a value of a hit is, has an argument
- * whose name is denied; the names are decoded to their end, here step by step.
+ * Whether an URL, read as it is, has an argument whose name is denied; the
+ * names are decoded to their end, here step by step.
  */
 
 static inline int
-fuzz_url_denied(const sgtm_default_t *list, unsigned deny,
-    const unsigned char *data, size_t len)
+fuzz_level_denied(const sgtm_default_t *list, unsigned deny,
+    const unsigned char *text, size_t size)
 {
-    int                     found;
-    size_t                  i, n, m, size, start;
-    unsigned char           ch, *text, *name;
-    const sgtm_default_t   *p;
+    int             found;
+    size_t          i, n, m, start;
+    unsigned char  *name;
 
-    text = fuzz_alloc(len + 1);
-    name = fuzz_alloc(len + 1);
-    size = fuzz_decode(text, data, len);
+    name = fuzz_alloc(size + 1);
     found = 0;
 
     for (i = 0; i < size && !found; i++) {
 
-        ch = text[i];
-
-        if (ch != '?' && ch != '&' && ch != '#') {
+        if (!fuzz_delimiter(text[i]) || text[i] == '=') {
             continue;
         }
 
         start = i + 1;
 
-        for (n = start; n < size && strchr("?&#=", text[n]) == NULL; n++) {
+        for (n = start; n < size && !fuzz_delimiter(text[n]); n++) {
             /* void */
         }
 
-        if (n < size && text[n] == '\0') {
-            /* strchr() found its own end */
-            continue;
-        }
-
-        if (ch == '#' && (n == size || text[n] != '=')) {
+        if (text[i] == '#' && (n == size || text[n] != '=')) {
             continue;
         }
 
@@ -179,25 +205,108 @@ fuzz_url_denied(const sgtm_default_t *list, unsigned deny,
             }
         }
 
-        for (p = list; p->name.len; p++) {
+        found = fuzz_name_denied(list, deny, name, m);
+    }
 
-            n = p->name.len;
+    free(name);
 
-            if (!(p->rule.deny & deny)) {
-                continue;
-            }
+    return found;
+}
 
-            if (p->name.data[n - 1] == '*') {
-                found |= (m >= n - 1 && memcmp(name, p->name.data, n - 1) == 0);
 
-            } else {
-                found |= (m == n && memcmp(name, p->name.data, n) == 0);
-            }
+/*
+ * How many delimiters there are, plain or as "%3F", "%253F" and so on: not one
+ * of which a digit is an escape itself, since no encoder writes that.
+ */
+
+static inline size_t
+fuzz_delimiters(const unsigned char *data, size_t len)
+{
+    size_t  i, n, count;
+
+    for (i = 0, count = 0; i < len; i++) {
+
+        if (fuzz_delimiter(data[i])) {
+            count++;
+        }
+
+        if (data[i] != '%') {
+            continue;
+        }
+
+        for (n = i + 1; len - n >= 2 && data[n] == '2' && data[n + 1] == '5';
+             n += 2)
+        {
+            /* void */
+        }
+
+        if (len - n >= 2 && fuzz_hex(data[n]) >= 0
+            && fuzz_hex(data[n + 1]) >= 0
+            && fuzz_delimiter((unsigned) fuzz_hex(data[n]) * 16
+                              + (unsigned) fuzz_hex(data[n + 1])))
+        {
+            count++;
+        }
+    }
+
+    return count;
+}
+
+
+#define FUZZ_ALLOWED  0
+#define FUZZ_DENIED   1
+#define FUZZ_UNSURE   2                /* not denied as far as one can see */
+
+
+/*
+ * Whether an URL has an argument whose name is denied for whoever reads it as
+ * it is, decoded once (as a value of a hit is), or more often than that.
+ */
+
+static inline int
+fuzz_url_denied(const sgtm_default_t *list, unsigned deny,
+    const unsigned char *data, size_t len)
+{
+    int             found;
+    size_t          n, size, level, delimiters;
+    unsigned char  *text;
+
+    text = fuzz_alloc(len + 1);
+    size = len;
+
+    if (len) {
+        memcpy(text, data, len);
+    }
+
+    found = FUZZ_ALLOWED;
+    delimiters = fuzz_delimiters(text, size);
+
+    for (level = 0; /* void */ ; level++) {
+
+        if (level > 1 && fuzz_delimiters(text, size) != delimiters) {
+            found = FUZZ_UNSURE;
+            break;
+        }
+
+        if (fuzz_level_denied(list, deny, text, size)) {
+            found = FUZZ_DENIED;
+            break;
+        }
+
+        n = size;
+        size = fuzz_decode(text, text, n);
+
+        if (n == size) {
+            break;
+        }
+
+        if (level == 8) {
+            found = FUZZ_UNSURE;
+            break;
         }
     }
 
     free(text);
-    free(name);
 
     return found;
 }

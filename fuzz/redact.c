@@ -85,10 +85,11 @@ check_args(const sgtm_rewrite_t *rw, const sgtm_str_t *in, int body)
             && !(rw->fresh && rule != NULL
                  && (rule->key == SGTM_KEY_CID || rule->key == SGTM_KEY_SID)))
         {
-            fuzz_check(!fuzz_url_denied(sgtm_default_params, rw->deny,
-                                        arg.key.data,
-                                        arg.key.len + !arg.bare
-                                        + arg.value.len));
+            fuzz_check(fuzz_url_denied(sgtm_default_params, rw->deny,
+                                       arg.key.data,
+                                       arg.key.len + !arg.bare
+                                       + arg.value.len)
+                       != FUZZ_DENIED);
         }
 
         if (rule == NULL) {
