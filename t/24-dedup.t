@@ -530,27 +530,24 @@ subtest 'a hit that fails' => sub {
 subtest 'a hit under way' => sub {
     my $uri = "/metrics/g/collect?$query&en=u";
 
-    my $slow = child(sub {
-        return $t->get("$uri&ep.event_id=u1&do=slow")->{status};
-    });
+    # (the id, what the tagging server does, what the first one is answered)
 
-    $tag->wait_requests(1);
-    is sends($t, 'GET', "$uri&ep.event_id=u1"), '204 duplicate duplicate',
-       'its like is a duplicate';
-    is +(children($slow))[0], 204, 'it is delivered';
-    arrived(1);
-    duplicate($t, 'en=u&ep.event_id=u1', 'then');
+    for (['u1', 'slow', 204], ['u2', 'slow503', 503]) {
+        my ($id, $do, $status) = @$_;
 
-    $slow = child(sub {
-        return $t->get("$uri&ep.event_id=u2&do=slow503")->{status};
-    });
+        my $slow = child(sub {
+            return $t->get("$uri&ep.event_id=$id&do=$do")->{status};
+        });
 
-    $tag->wait_requests(1);
-    is sends($t, 'GET', "$uri&ep.event_id=u2"), '204 duplicate duplicate',
-       'while it may succeed';
-    is +(children($slow))[0], 503, 'it fails';
-    arrived(1);
-    passes($t, 'en=u&ep.event_id=u2', 'then');
+        $tag->wait_requests(1);
+        is sends($t, 'GET', "$uri&ep.event_id=$id"), '204 duplicate duplicate',
+           "$do: its like is a duplicate meanwhile";
+        is +(children($slow))[0], $status, "$do: what it is answered";
+        arrived(1);
+    }
+
+    duplicate($t, 'en=u&ep.event_id=u1', 'one that was delivered');
+    passes($t, 'en=u&ep.event_id=u2', 'one that failed');
 
     # a browser that leaves does not undo what is delivered
 

@@ -535,41 +535,50 @@ test_people(void)
         "b60e874585e009c53c85c2f469241aab0ff1676f9e3b663ac7a88c40f3d0129a"
         "','city':'berlin','postal_code':'10115','country':'DE'}]}", 1,
         "hashed as they are normalised");
-
 }
+
+
+/* what ties a sale to a visit, as people write it into a session's metadata */
+
+#define SALE(members)  SESSION("'amount_total':1,'currency':'usd'," members)
+#define META(metadata)  SALE("'metadata':{" metadata "}")
+
+/* the client id that is made of the session's own */
+#define DERIVED  "'client_id':'199302185.1718639077'"
 
 
 static void
 test_ids(void)
 {
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_client_id':'GA1.1-2.5.6'}"),
-        "'client_id':'5.6'", 1, "a cookie with a path");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_client_id':'GA1.'}"),
-        "'client_id':'199302185.1718639077'", 1,
-        "what is left of a cookie is no id");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_client_id':'a b'}"),
-        "'client_id':'199302185.1718639077'", 1, "nor what has a space");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'client_reference_id':'1.2.3'"),
-        "'client_id':'199302185.1718639077'", 1, "nor three numbers");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_session_id':'GS1.1.17.3.1.18.0.0.0'}"),
-        "'session_id':'17'", 1, "a session's cookie");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_session_id':'x17'}"),
-        "session_id", 0, "no session");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_items':'[{]'}"),
-        "items", 0, "items that were cut");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'ga_items':'{\\'item_id\\':\\'a\\'}'}"),
-        "items", 0, "items that are no list");
-    has(S, "", SESSION("'amount_total':1,'currency':'usd',"
-                       "'metadata':{'event_id':'a\\u0001b'}"),
-        "event_id", 0, "an event's id that is none");
+    size_t  i;
+
+    static const struct {
+        const char  *json;
+        const char  *part;
+        int          there;
+        const char  *name;
+    } ids[] = {
+        { META("'ga_client_id':'GA1.1-2.5.6'"), "'client_id':'5.6'", 1,
+          "a cookie with a path" },
+        { META("'ga_client_id':'GA1.'"), DERIVED, 1,
+          "what is left of a cookie is no id" },
+        { META("'ga_client_id':'a b'"), DERIVED, 1, "nor what has a space" },
+        { SALE("'client_reference_id':'1.2.3'"), DERIVED, 1,
+          "nor three numbers" },
+        { META("'ga_session_id':'GS1.1.17.3.1.18.0.0.0'"),
+          "'session_id':'17'", 1, "a session's cookie" },
+        { META("'ga_session_id':'x17'"), "session_id", 0, "no session" },
+        { META("'ga_items':'[{]'"), "items", 0, "items that were cut" },
+        { META("'ga_items':'{\\'item_id\\':\\'a\\'}'"), "items", 0,
+          "items that are no list" },
+        { META("'event_id':'a\\u0001b'"), "event_id", 0,
+          "an event's id that is none" }
+    };
+
+    for (i = 0; i < unit_nelts(ids); i++) {
+        has(S, "", ids[i].json, ids[i].part, ids[i].there, ids[i].name);
+    }
+
     has(F, "orders/paid",
         "{'id':1,'currency':'USD','total_price':'1.00','line_items':[{"
         "'title':'a\\n\\tb \\\\ \\u007f\\u00e4\\u20ac'}]}",
