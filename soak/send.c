@@ -26,8 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -42,7 +40,6 @@
 
 
 static void send_options(int argc, char **argv);
-static void send_parent(int parent);
 static int send_one(uint32_t id);
 static int send_leave(uint32_t id);
 static send_conn_t *send_open(int leave);
@@ -152,7 +149,6 @@ send_options(int argc, char **argv)
 {
     int             opt;
     char           *name;
-    struct rlimit   limit;
     struct timeval  tv;
 
     name = NULL;
@@ -206,7 +202,7 @@ send_options(int argc, char **argv)
             break;
 
         case 'P':
-            send_parent(atoi(optarg));
+            soak_parent(atoi(optarg));
             break;
 
         default:
@@ -226,23 +222,7 @@ send_options(int argc, char **argv)
     send_head->start = (uint64_t) tv.tv_sec * 1000
                        + (uint64_t) tv.tv_usec / 1000;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void) setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-
-/* it does not outlive its parent */
-
-static void
-send_parent(int parent)
-{
-    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-
-    if (getppid() != parent) {
-        exit(1);
-    }
+    soak_files();
 }
 
 
@@ -555,16 +535,7 @@ send_answered(send_conn_t *c, uint32_t stream, unsigned status)
 static void
 send_close(send_conn_t *c, int reset)
 {
-    struct linger  linger;
-
-    if (reset) {
-        linger.l_onoff = 1;
-        linger.l_linger = 0;
-        (void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger,
-                          sizeof(linger));
-    }
-
-    (void) close(c->fd);
+    soak_close(c->fd, reset);
 
     c->prev->next = c->next;
     c->next->prev = c->prev;

@@ -10,11 +10,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,6 +83,44 @@ soak_socket(int port, void *address)
     (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 
     return fd;
+}
+
+
+void
+soak_close(int fd, int reset)
+{
+    struct linger  linger;
+
+    if (reset) {
+        linger.l_onoff = 1;
+        linger.l_linger = 0;
+        (void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+
+    (void) close(fd);
+}
+
+
+void
+soak_files(void)
+{
+    struct rlimit  limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+
+void
+soak_parent(int parent)
+{
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+    if (getppid() != parent) {
+        exit(1);
+    }
 }
 
 

@@ -87,6 +87,15 @@ uint64_t soak_now(void);
 /* a port of the loopback as a socket that does not block */
 int soak_socket(int port, void *sin);
 
+/* closes a connection, by RST instead of FIN where reset is set */
+void soak_close(int fd, int reset);
+
+/* as many descriptors as the process may have */
+void soak_files(void);
+
+/* the process does not outlive the one that has started it, of this id */
+void soak_parent(int parent);
+
 /* prints the reason and ends the process */
 void soak_die(const char *fmt, ...)
     __attribute__((noreturn, format(printf, 1, 2)));

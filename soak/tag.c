@@ -21,8 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -120,9 +118,8 @@ main(int argc, char **argv)
 static void
 tag_options(int argc, char **argv)
 {
-    int            opt;
-    char          *name;
-    struct rlimit  limit;
+    int    opt;
+    char  *name;
 
     name = NULL;
 
@@ -143,12 +140,7 @@ tag_options(int argc, char **argv)
             break;
 
         case 'P':
-            (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-
-            if (getppid() != atoi(optarg)) {
-                exit(1);
-            }
-
+            soak_parent(atoi(optarg));
             break;
 
         default:
@@ -165,10 +157,7 @@ tag_options(int argc, char **argv)
     tag_entries = (tag_entry_t *) (tag_head + 1);
     tag_head->now = TAG_DOWN;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void) setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    soak_files();
 }
 
 
@@ -491,16 +480,7 @@ tag_answer(tag_conn_t *c, const char *text)
 static void
 tag_close(tag_conn_t *c, int reset)
 {
-    struct linger  linger;
-
-    if (reset) {
-        linger.l_onoff = 1;
-        linger.l_linger = 0;
-        (void) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger,
-                          sizeof(linger));
-    }
-
-    (void) close(c->fd);
+    soak_close(c->fd, reset);
 
     c->prev->next = c->next;
     c->next->prev = c->prev;

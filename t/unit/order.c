@@ -543,7 +543,7 @@ test_people(void)
 #define SALE(members)  SESSION("'amount_total':1,'currency':'usd'," members)
 #define META(metadata)  SALE("'metadata':{" metadata "}")
 
-/* the client id that is made of the session's own */
+/* made of the session's own id */
 #define DERIVED  "'client_id':'199302185.1718639077'"
 
 
@@ -563,8 +563,7 @@ test_ids(void)
         { META("'ga_client_id':'GA1.'"), DERIVED, 1,
           "what is left of a cookie is no id" },
         { META("'ga_client_id':'a b'"), DERIVED, 1, "nor what has a space" },
-        { SALE("'client_reference_id':'1.2.3'"), DERIVED, 1,
-          "nor three numbers" },
+        { SALE("'client_reference_id':'1.2.3'"), DERIVED, 1, "nor three" },
         { META("'ga_session_id':'GS1.1.17.3.1.18.0.0.0'"),
           "'session_id':'17'", 1, "a session's cookie" },
         { META("'ga_session_id':'x17'"), "session_id", 0, "no session" },
