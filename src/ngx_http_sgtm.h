@@ -257,6 +257,7 @@ typedef struct {
     ngx_http_sgtm_name_t      *header_names;   /* with header_mask + 1 slots */
     ngx_uint_t                 header_mask;
     unsigned                   npa:1;      /* force npa=1 when denied */
+    unsigned                   reads:1;    /* some of "set" do */
 } ngx_http_sgtm_tables_t;
 
 

@@ -437,6 +437,8 @@ ngx_http_sgtm_gateway_params(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 
         rule->flags |= SGTM_NAME_SET;
         rule->set = i + 1;
+
+        t->reads |= set[i].reads;
     }
 
     return NGX_OK;

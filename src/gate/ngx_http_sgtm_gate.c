@@ -27,7 +27,7 @@ static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
     ngx_str_t *args);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
-    ngx_http_sgtm_set_t *set, sgtm_pair_t *pair);
+    ngx_http_sgtm_set_t *set, sgtm_pair_t *pair, ngx_uint_t plain);
 static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *args, sgtm_ga4_t *hit);
 
@@ -64,7 +64,7 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_gate_note(ctx, &hit);
 
     if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     if (ctx->cookieless) {
@@ -146,7 +146,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     }
 
     if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     if ((ctx->deny & SGTM_DENY_ANY)
@@ -190,7 +190,7 @@ ngx_http_sgtm_gate_pass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     npa = ngx_http_sgtm_gate_signals(ctx, &r->args, &hit);
 
     if (ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_USER_DATA
@@ -365,28 +365,30 @@ static ngx_int_t
 ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_rewrite_t *rw, const sgtm_ga4_t *hit, ngx_str_t *args)
 {
-    ngx_uint_t            i, n, reads;
-    sgtm_pair_t          *pair;
-    ngx_http_sgtm_set_t  *set;
-
     if (ctx->conf->set == NULL || rw->matrix) {
         return NGX_OK;
     }
 
-    n = ctx->conf->set->nelts;
-    set = ctx->conf->set->elts;
-
-    reads = 0;
-
-    for (i = 0; i < n; i++) {
-        reads |= set[i].reads;
-    }
-
-    if (reads && rw->deny
+    if (ctx->conf->tables->reads && rw->deny
         && ngx_http_sgtm_commit_hit(r, rw, hit, args, NULL) != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    return ngx_http_sgtm_gate_pairs(r, ctx, rw, 0);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_pairs(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    sgtm_rewrite_t *rw, ngx_uint_t plain)
+{
+    ngx_uint_t            i, n;
+    sgtm_pair_t          *pair;
+    ngx_http_sgtm_set_t  *set;
+
+    n = ctx->conf->set->nelts;
+    set = ctx->conf->set->elts;
 
     pair = ngx_palloc(r->pool, n * sizeof(sgtm_pair_t));
     if (pair == NULL) {
@@ -394,7 +396,7 @@ ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     for (i = 0; i < n; i++) {
-        if (ngx_http_sgtm_gate_value(r, &set[i], &pair[i]) != NGX_OK) {
+        if (ngx_http_sgtm_gate_value(r, &set[i], &pair[i], plain) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -408,14 +410,14 @@ ngx_http_sgtm_gate_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_sgtm_gate_value(ngx_http_request_t *r, ngx_http_sgtm_set_t *set,
-    sgtm_pair_t *pair)
+    sgtm_pair_t *pair, ngx_uint_t plain)
 {
     size_t     len;
     ngx_str_t  value;
 
     pair->key = *ngx_http_sgtm_str(&set->name);
 
-    if (set->encoded.len) {
+    if (set->encoded.len && !plain) {
         pair->value = *ngx_http_sgtm_str(&set->encoded);
         pair->off = 0;
         return NGX_OK;
@@ -428,7 +430,7 @@ ngx_http_sgtm_gate_value(ngx_http_request_t *r, ngx_http_sgtm_set_t *set,
     pair->value = *ngx_http_sgtm_str(&value);
     pair->off = (value.len == 0);
 
-    len = sgtm_args_encode(NULL, &pair->value);
+    len = plain ? value.len : sgtm_args_encode(NULL, &pair->value);
 
     if (len == value.len) {
         return NGX_OK;

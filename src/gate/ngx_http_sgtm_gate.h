@@ -53,6 +53,13 @@ ngx_int_t ngx_http_sgtm_gate_refuse(ngx_http_sgtm_ctx_t *ctx,
 ngx_int_t ngx_http_sgtm_gate_deny(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason);
 ngx_int_t ngx_http_sgtm_gate_fail(ngx_http_sgtm_ctx_t *ctx);
 
+/*
+ * Sets rw->set to what sgtm_set_param says, of which there has to be any:
+ * percent-encoded, or plain.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_gate_pairs(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, ngx_uint_t plain);
+
 /* empty rules, with a seed where ids have to be fresh */
 void ngx_http_sgtm_gate_fresh(sgtm_rewrite_t *rw, ngx_uint_t fresh);
 

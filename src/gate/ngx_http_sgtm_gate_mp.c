@@ -229,50 +229,17 @@ static ngx_int_t
 ngx_http_sgtm_gate_mp_set(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_rewrite_t *rw, sgtm_mp_t *mp, uint32_t drop, ngx_str_t *body)
 {
-    ngx_str_t             value;
-    ngx_uint_t            i, n, reads;
-    sgtm_pair_t          *pair;
-    ngx_http_sgtm_set_t  *set;
-
     if (ctx->conf->set == NULL) {
         return NGX_OK;
     }
 
-    n = ctx->conf->set->nelts;
-    set = ctx->conf->set->elts;
-
-    reads = 0;
-
-    for (i = 0; i < n; i++) {
-        reads |= set[i].reads;
-    }
-
-    if (reads && rw->deny
+    if (ctx->conf->tables->reads && rw->deny
         && ngx_http_sgtm_gate_mp_body(r, rw, mp, drop, body) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    pair = ngx_palloc(r->pool, n * sizeof(sgtm_pair_t));
-    if (pair == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-
-        if (ngx_http_complex_value(r, &set[i].value, &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        pair[i].key = *ngx_http_sgtm_str(&set[i].name);
-        pair[i].value = *ngx_http_sgtm_str(&value);
-        pair[i].off = (value.len == 0);
-    }
-
-    rw->set = pair;
-    rw->nset = n;
-
-    return NGX_OK;
+    return ngx_http_sgtm_gate_pairs(r, ctx, rw, 1);
 }
 
 

@@ -47,7 +47,6 @@ static ngx_int_t ngx_http_sgtm_check_rate(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason, ngx_int_t status);
-static ngx_int_t ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx);
 static void ngx_http_sgtm_end(void *data);
 static void ngx_http_sgtm_cleanup(void *data);
 
@@ -289,7 +288,7 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_pass(r, ctx);
 
     } else if (ngx_http_sgtm_body_text(r, &body) != NGX_OK) {
-        ctx->status = ngx_http_sgtm_fail(ctx);
+        ctx->status = ngx_http_sgtm_gate_fail(ctx);
 
     } else if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP) {
         ctx->status = ngx_http_sgtm_gate_mp(r, ctx, &body);
@@ -308,7 +307,7 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
          || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
         && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
     {
-        ctx->status = ngx_http_sgtm_fail(ctx);
+        ctx->status = ngx_http_sgtm_gate_fail(ctx);
     }
 
     /* what the tagging server answers here is an answer, also an error */
@@ -477,7 +476,7 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (ngx_http_sgtm_route_method(r, ctx, &allow) != NGX_OK) {
 
         if (ngx_http_sgtm_answer_allow(r, &allow) != NGX_OK) {
-            return ngx_http_sgtm_fail(ctx);
+            return ngx_http_sgtm_gate_fail(ctx);
         }
 
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_METHOD,
@@ -498,7 +497,7 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_CORS) {
         return (ngx_http_sgtm_answer_preflight(r, ctx) == NGX_OK)
-               ? NGX_HTTP_NO_CONTENT : ngx_http_sgtm_fail(ctx);
+               ? NGX_HTTP_NO_CONTENT : ngx_http_sgtm_gate_fail(ctx);
     }
 
     /*
@@ -570,14 +569,14 @@ ngx_http_sgtm_check_rate(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
     if (p == NULL) {
-        return ngx_http_sgtm_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     value.data = p;
     value.len = ngx_sprintf(p, "%ui", seconds) - p;
 
     if (ngx_http_sgtm_answer_header(r, "Retry-After", &value) != NGX_OK) {
-        return ngx_http_sgtm_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     return NGX_HTTP_TOO_MANY_REQUESTS;
@@ -592,16 +591,6 @@ ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t reason,
     ctx->reason = reason;
 
     return status;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_fail(ngx_http_sgtm_ctx_t *ctx)
-{
-    ctx->disposition = NGX_HTTP_SGTM_FAILED;
-    ctx->reason = NGX_HTTP_SGTM_REASON_INTERNAL;
-
-    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 

@@ -38,7 +38,7 @@ typedef struct {
 static ngx_int_t ngx_http_sgtm_secret_read(ngx_conf_t *cf, ngx_fd_t fd,
     ngx_str_t *name, ngx_str_t *text);
 static char *ngx_http_sgtm_secret_add(ngx_conf_t *cf,
-    ngx_http_sgtm_loc_conf_t *slcf, u_char *p, u_char *last);
+    ngx_http_sgtm_loc_conf_t *slcf, ngx_str_t *text);
 static ngx_uint_t ngx_http_sgtm_secret_known(ngx_array_t *secrets,
     sgtm_str_t *value);
 static ngx_uint_t ngx_http_sgtm_mp_is_secret(const sgtm_arg_t *arg);
@@ -54,8 +54,7 @@ ngx_http_sgtm_conf_api_secret(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
     char       *rv;
-    u_char     *p, *eol, *end, *last;
-    ngx_str_t  *value, name, text;
+    ngx_str_t  *value, name, text, rest, secret;
 
     if (slcf->api_secrets != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -70,26 +69,11 @@ ngx_http_sgtm_conf_api_secret(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    end = text.data + text.len;
+    rest = text;
 
-    for (p = text.data; p < end; p = eol + 1) {
+    while (ngx_http_sgtm_secret_next(&rest, &secret) == NGX_OK) {
 
-        eol = ngx_strlchr(p, end, '\n');
-        if (eol == NULL) {
-            eol = end;
-        }
-
-        for (last = eol; last > p && last[-1] <= ' '; last--) { /* void */ }
-
-        while (p < last && *p <= ' ') {
-            p++;
-        }
-
-        if (p == last) {
-            continue;
-        }
-
-        rv = ngx_http_sgtm_secret_add(cf, slcf, p, last);
+        rv = ngx_http_sgtm_secret_add(cf, slcf, &secret);
 
         if (rv != NGX_CONF_OK) {
             return rv;
@@ -189,23 +173,58 @@ ngx_http_sgtm_secret_read(ngx_conf_t *cf, ngx_fd_t fd, ngx_str_t *name,
 }
 
 
+ngx_int_t
+ngx_http_sgtm_secret_next(ngx_str_t *text, ngx_str_t *secret)
+{
+    size_t   len;
+    u_char  *p, *end;
+
+    while (text->len) {
+
+        p = text->data;
+
+        end = memchr(p, LF, text->len);
+        len = end ? (size_t) (end - p) : text->len;
+
+        text->data += len + (end != NULL);
+        text->len -= len + (end != NULL);
+
+        while (len && p[len - 1] <= ' ') {
+            len--;
+        }
+
+        while (len && *p <= ' ') {
+            p++;
+            len--;
+        }
+
+        if (len) {
+            secret->data = p;
+            secret->len = len;
+
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DONE;
+}
+
+
 static char *
 ngx_http_sgtm_secret_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *slcf,
-    u_char *p, u_char *last)
+    ngx_str_t *text)
 {
-    sgtm_str_t               text;
     ngx_http_sgtm_secret_t  *secret;
 
-    text.data = p;
-    text.len = last - p;
-
-    if (text.len > NGX_HTTP_SGTM_SECRET_LEN) {
+    if (text->len > NGX_HTTP_SGTM_SECRET_LEN) {
         return "has a secret of more than 512 bytes";
     }
 
     secret = ngx_http_sgtm_conf_push(cf, &slcf->api_secrets,
                                      sizeof(ngx_http_sgtm_secret_t));
-    if (secret == NULL || SHA256(p, text.len, secret->digest) == NULL) {
+    if (secret == NULL
+        || SHA256(text->data, text->len, secret->digest) == NULL)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -215,13 +234,12 @@ ngx_http_sgtm_secret_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *slcf,
 
     /* the first one is what the courier sends */
 
-    slcf->api_secret.len = text.len;
-    slcf->api_secret.data = ngx_pnalloc(cf->pool, text.len);
+    slcf->api_secret.len = text->len;
+    slcf->api_secret.data = ngx_pstrdup(cf->pool, text);
+
     if (slcf->api_secret.data == NULL) {
         return NGX_CONF_ERROR;
     }
-
-    ngx_memcpy(slcf->api_secret.data, p, text.len);
 
     return NGX_CONF_OK;
 }

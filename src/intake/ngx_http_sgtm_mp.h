@@ -26,6 +26,12 @@ ngx_int_t ngx_http_sgtm_secret_file(ngx_conf_t *cf, ngx_str_t *name,
     ngx_str_t *text);
 
 /*
+ * Takes one secret off the text: a line, without the space around it, that is
+ * not empty.  NGX_OK, or NGX_DONE: there is no other.
+ */
+ngx_int_t ngx_http_sgtm_secret_next(ngx_str_t *text, ngx_str_t *secret);
+
+/*
  * Whether the query has an "api_secret" and each is one of the tenant's:
  * NGX_OK or NGX_DECLINED, after the same time.
  */

@@ -51,7 +51,6 @@ static void ngx_http_sgtm_webhook_header(ngx_http_request_t *r,
     const ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_webhook_answer(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t disposition, ngx_uint_t reason, ngx_int_t status);
-static ngx_int_t ngx_http_sgtm_webhook_fail(ngx_http_sgtm_ctx_t *ctx);
 
 
 /* by sgtm_shop_e */
@@ -130,9 +129,7 @@ static ngx_int_t
 ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
     ngx_array_t *secrets)
 {
-    size_t      len;
-    u_char     *p, *last, *end;
-    ngx_str_t   text, *secret;
+    ngx_str_t  text, rest, line, *secret;
 
     if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK
         || ngx_http_sgtm_secret_file(cf, name, &text) != NGX_OK
@@ -141,25 +138,9 @@ ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
         return NGX_ERROR;
     }
 
-    last = text.data + text.len;
+    rest = text;
 
-    for (p = text.data; p < last; p = end + 1) {
-
-        end = ngx_strlchr(p, last, LF);
-        if (end == NULL) {
-            end = last;
-        }
-
-        for (len = end - p; len && p[len - 1] <= ' '; len--) { /* void */ }
-
-        while (len && *p <= ' ') {
-            p++;
-            len--;
-        }
-
-        if (len == 0) {
-            continue;
-        }
+    while (ngx_http_sgtm_secret_next(&rest, &line) == NGX_OK) {
 
         if (secrets->nelts == NGX_HTTP_SGTM_WEBHOOK_SECRETS) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -173,13 +154,11 @@ ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
             return NGX_ERROR;
         }
 
-        secret->len = len;
-        secret->data = ngx_pnalloc(cf->pool, len);
+        secret->len = line.len;
+        secret->data = ngx_pstrdup(cf->pool, &line);
         if (secret->data == NULL) {
             return NGX_ERROR;
         }
-
-        ngx_memcpy(secret->data, p, len);
     }
 
     ngx_explicit_memzero(text.data, text.len);
@@ -259,7 +238,7 @@ ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     webhook = ngx_http_sgtm_webhook_find(ctx);
 
     if (webhook == NULL) {
-        return ngx_http_sgtm_webhook_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     status = ngx_http_sgtm_webhook_signed(r, ctx, webhook, body);
@@ -284,7 +263,7 @@ ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     if (rc != SGTM_OK) {
 
         if (order.failed) {
-            return ngx_http_sgtm_webhook_fail(ctx);
+            return ngx_http_sgtm_gate_fail(ctx);
         }
 
         ctx->param.data = (u_char *) (order.param ? order.param : "body");
@@ -336,7 +315,7 @@ ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                         webhook->secrets.nelts, ngx_time(), &stale);
 
     if (rc == SGTM_ERROR) {
-        return ngx_http_sgtm_webhook_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     if (rc != SGTM_OK) {
@@ -399,7 +378,7 @@ ngx_http_sgtm_webhook_seen(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                                  NGX_HTTP_SGTM_WEBHOOK_WINDOW);
 
     if (rc == NGX_ERROR) {
-        return ngx_http_sgtm_webhook_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     if (rc == NGX_DECLINED) {
@@ -427,7 +406,7 @@ ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     text = sgtm_order_print(order);
     if (text == NULL) {
-        return ngx_http_sgtm_webhook_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     json.len = ngx_strlen(text);
@@ -445,7 +424,7 @@ ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         || ngx_http_sgtm_webhook_headers(r, ctx) != NGX_OK
         || ngx_http_sgtm_commit_body(r, json.data, json.len) != NGX_OK)
     {
-        return ngx_http_sgtm_webhook_fail(ctx);
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     return ngx_http_sgtm_gate_mp(r, ctx, &json);
@@ -611,13 +590,4 @@ ngx_http_sgtm_webhook_answer(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t disposition,
     ctx->reason = reason;
 
     return status;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_webhook_fail(ngx_http_sgtm_ctx_t *ctx)
-{
-    return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_FAILED,
-                                        NGX_HTTP_SGTM_REASON_INTERNAL,
-                                        NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
