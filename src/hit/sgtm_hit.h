@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_http_sgtm_module authors
  *
  * What every file of the room "hit" shares.  The room is plain C11 that knows
- * no nginx: bytes in, bytes out, no allocation, no global state.
+ * no nginx: bytes in, bytes out, no global state, and no allocation but that of
+ * cJSON in sgtm_mp_parse().
  */
 
 
@@ -39,6 +40,8 @@ typedef struct sgtm_may_alias {
 
 
 #define sgtm_string(str)     { sizeof(str) - 1, (unsigned char *) str }
+
+#define sgtm_nelts(array)    (sizeof(array) / sizeof((array)[0]))
 
 
 /* for code that reads eight bytes at a time; without it goes by one */

@@ -13,7 +13,6 @@ static unsigned char *sgtm_json_skip(unsigned char *p, unsigned char *end);
 static unsigned char *sgtm_json_skip_string(unsigned char *p);
 static unsigned sgtm_json_type(unsigned char c);
 static unsigned sgtm_json_unescape(unsigned char **pos, unsigned char *utf8);
-static size_t sgtm_json_put(unsigned char *utf8, unsigned c);
 static unsigned char sgtm_json_short(unsigned char c);
 
 
@@ -311,12 +310,12 @@ sgtm_json_unescape(unsigned char **pos, unsigned char *utf8)
 
     *pos = p;
 
-    return (unsigned) sgtm_json_put(utf8, u);
+    return (unsigned) sgtm_json_char(utf8, u);
 }
 
 
-static size_t
-sgtm_json_put(unsigned char *utf8, unsigned c)
+size_t
+sgtm_json_char(unsigned char *utf8, unsigned c)
 {
     if (c < 0x80) {
         utf8[0] = (unsigned char) c;

@@ -9,13 +9,6 @@
 #include "sgtm_limits.h"
 
 
-#define SGTM_EVENT_NAME_CHARS  40
-
-#define SGTM_USER_ID_CHARS     256
-
-#define SGTM_ITEMS             200
-#define SGTM_ITEM_PARAMS       27
-
 /* the shortest custom parameter of an item, "~k0a~v0" */
 #define SGTM_ITEM_PARAM_LEN    7
 
@@ -44,18 +37,17 @@ static unsigned sgtm_limits_page(const sgtm_str_t *key,
 static unsigned sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
     const sgtm_str_t *value);
 static unsigned sgtm_limits_item_params(const sgtm_str_t *value);
-static unsigned sgtm_limits_reserved(const sgtm_str_t *name);
 static int sgtm_limits_longer(const sgtm_str_t *value, size_t chars);
 
 
 static const sgtm_limits_group_t  sgtm_limits_params = {
-    25, 40, 100,
+    SGTM_LIMIT_PARAMS, SGTM_LIMIT_PARAM_NAME, SGTM_LIMIT_PARAM_VALUE,
     SGTM_OVER_PARAMS, SGTM_OVER_PARAM_NAME, SGTM_OVER_PARAM_VALUE
 };
 
 
 static const sgtm_limits_group_t  sgtm_limits_user_props = {
-    25, 24, 36,
+    SGTM_LIMIT_USER_PROPS, SGTM_LIMIT_PROP_NAME, SGTM_LIMIT_PROP_VALUE,
     SGTM_OVER_USER_PROPS, SGTM_OVER_USER_PROP_NAME, SGTM_OVER_USER_PROP_VALUE
 };
 
@@ -63,16 +55,16 @@ static const sgtm_limits_group_t  sgtm_limits_user_props = {
 /* values that may be longer than others */
 
 static const sgtm_limits_value_t  sgtm_limits_values[] = {
-    { sgtm_string("page_title"), 300 },
-    { sgtm_string("page_referrer"), 420 },
-    { sgtm_string("page_location"), 1000 }
+    { sgtm_string("page_title"), SGTM_LIMIT_TITLE },
+    { sgtm_string("page_referrer"), SGTM_LIMIT_REFERRER },
+    { sgtm_string("page_location"), SGTM_LIMIT_LOCATION }
 };
 
 
 static const sgtm_limits_value_t  sgtm_limits_pages[] = {
-    { sgtm_string("dt"), 300 },
-    { sgtm_string("dr"), 420 },
-    { sgtm_string("dl"), 1000 }
+    { sgtm_string("dt"), SGTM_LIMIT_TITLE },
+    { sgtm_string("dr"), SGTM_LIMIT_REFERRER },
+    { sgtm_string("dl"), SGTM_LIMIT_LOCATION }
 };
 
 
@@ -102,9 +94,6 @@ const uint8_t  sgtm_limits_second[256] = {
     ['l'] = SGTM_BEGINS_D,
     ['t'] = SGTM_BEGINS_D
 };
-
-
-#define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
 
 
 unsigned
@@ -195,27 +184,33 @@ sgtm_limits_named(const sgtm_limits_group_t *group, unsigned *number,
         return over;
     }
 
-    max = group->value;
-
-    if (group == &sgtm_limits_params) {
-
-        for (i = 0; i < sgtm_nelts(sgtm_limits_values); i++) {
-
-            if (name->len == sgtm_limits_values[i].name.len
-                && memcmp(name->data, sgtm_limits_values[i].name.data,
-                          name->len) == 0)
-            {
-                max = sgtm_limits_values[i].chars;
-                break;
-            }
-        }
-    }
+    max = (group == &sgtm_limits_params) ? sgtm_limits_value(name)
+                                         : group->value;
 
     if (sgtm_limits_longer(value, max)) {
         over |= group->over_value;
     }
 
     return over;
+}
+
+
+unsigned
+sgtm_limits_value(const sgtm_str_t *name)
+{
+    size_t  i;
+
+    for (i = 0; i < sgtm_nelts(sgtm_limits_values); i++) {
+
+        if (name->len == sgtm_limits_values[i].name.len
+            && memcmp(name->data, sgtm_limits_values[i].name.data, name->len)
+               == 0)
+        {
+            return sgtm_limits_values[i].chars;
+        }
+    }
+
+    return SGTM_LIMIT_PARAM_VALUE;
 }
 
 
@@ -283,18 +278,18 @@ sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
             return 0;
         }
 
-        if (n <= SGTM_ITEMS) {
+        if (n <= SGTM_LIMIT_ITEMS) {
             n = n * 10 + (key->data[i] - '0');
         }
     }
 
     over = 0;
 
-    if (++limits->items > SGTM_ITEMS || n > SGTM_ITEMS) {
+    if (++limits->items > SGTM_LIMIT_ITEMS || n > SGTM_LIMIT_ITEMS) {
         over |= SGTM_OVER_ITEMS;
     }
 
-    if (value->len > SGTM_ITEM_PARAMS * SGTM_ITEM_PARAM_LEN) {
+    if (value->len > SGTM_LIMIT_ITEM_PARAMS * SGTM_ITEM_PARAM_LEN) {
         over |= sgtm_limits_item_params(value);
     }
 
@@ -317,7 +312,7 @@ sgtm_limits_item_params(const sgtm_str_t *value)
     for ( ;; ) {
 
         if (end - p >= 2 && p[0] == 'k' && p[1] >= '0' && p[1] <= '9'
-            && ++n > SGTM_ITEM_PARAMS)
+            && ++n > SGTM_LIMIT_ITEM_PARAMS)
         {
             return SGTM_OVER_ITEM_PARAMS;
         }
@@ -352,7 +347,7 @@ sgtm_limits_event_name(const sgtm_str_t *value)
     size_t         i;
     unsigned       over;
     sgtm_str_t     name;
-    unsigned char  c, buf[SGTM_EVENT_NAME_CHARS + 1];
+    unsigned char  c, buf[SGTM_LIMIT_EVENT_NAME + 1];
 
     name = *value;
 
@@ -363,7 +358,7 @@ sgtm_limits_event_name(const sgtm_str_t *value)
 
     over = sgtm_limits_reserved(&name);
 
-    if (name.len > SGTM_EVENT_NAME_CHARS) {
+    if (name.len > SGTM_LIMIT_EVENT_NAME) {
         return over | SGTM_OVER_EVENT_NAME;
     }
 
@@ -388,12 +383,12 @@ sgtm_limits_event_name(const sgtm_str_t *value)
 unsigned
 sgtm_limits_user_id(const sgtm_str_t *value)
 {
-    return sgtm_limits_longer(value, SGTM_USER_ID_CHARS)
+    return sgtm_limits_longer(value, SGTM_LIMIT_USER_ID)
            ? SGTM_OVER_USER_ID : 0;
 }
 
 
-static unsigned
+unsigned
 sgtm_limits_reserved(const sgtm_str_t *name)
 {
     size_t             i;

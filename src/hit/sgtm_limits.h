@@ -14,6 +14,26 @@
 #include "sgtm_args.h"
 
 
+/* names and values in characters */
+
+#define SGTM_LIMIT_EVENT_NAME   40
+
+#define SGTM_LIMIT_PARAMS       25
+#define SGTM_LIMIT_PARAM_NAME   40
+#define SGTM_LIMIT_PARAM_VALUE  100
+#define SGTM_LIMIT_TITLE        300
+#define SGTM_LIMIT_REFERRER     420
+#define SGTM_LIMIT_LOCATION     1000
+
+#define SGTM_LIMIT_USER_PROPS   25
+#define SGTM_LIMIT_PROP_NAME    24
+#define SGTM_LIMIT_PROP_VALUE   36
+#define SGTM_LIMIT_USER_ID      256
+
+#define SGTM_LIMIT_ITEMS        200
+#define SGTM_LIMIT_ITEM_PARAMS  27     /* of its own, not Google's */
+
+
 /* what an event has so far, the shared arguments included */
 
 typedef struct {
@@ -47,6 +67,12 @@ unsigned sgtm_limits_event_name(const sgtm_str_t *value);
 
 /* the bits of the value of "uid" */
 unsigned sgtm_limits_user_id(const sgtm_str_t *value);
+
+/* how long the value of a parameter of this name may be */
+unsigned sgtm_limits_value(const sgtm_str_t *name);
+
+/* SGTM_OVER_RESERVED, if a name begins as Google's own do; or 0 */
+unsigned sgtm_limits_reserved(const sgtm_str_t *name);
 
 
 #endif /* _SGTM_LIMITS_H_INCLUDED_ */

@@ -6,13 +6,9 @@
 
 #include <string.h>
 
+#include "sgtm_limits.h"
 #include "sgtm_mp_check.h"
 
-
-#define SGTM_MP_USER_PROPS  25
-#define SGTM_MP_PROP_NAME   24
-#define SGTM_MP_PROP_VALUE  36
-#define SGTM_MP_USER_ID     256
 
 /* hours that an event may be late */
 #define SGTM_MP_LATE        72
@@ -54,12 +50,6 @@ static const sgtm_str_t  sgtm_mp_reserved_props[] = {
     sgtm_string("first_open_time"), sgtm_string("first_open_after_install"),
     sgtm_string("first_visit_time"), sgtm_string("last_deep_link_referrer"),
     sgtm_string("user_id")
-};
-
-
-static const sgtm_str_t  sgtm_mp_prefixes[] = {
-    sgtm_string("firebase_"), sgtm_string("ga_"), sgtm_string("google_"),
-    sgtm_string("gtag.")
 };
 
 
@@ -180,7 +170,7 @@ sgtm_mp_user_id(sgtm_mp_check_t *c, const cJSON *item)
         return;
     }
 
-    if (sgtm_mp_check_longer(item->valuestring, SGTM_MP_USER_ID)) {
+    if (sgtm_mp_check_longer(item->valuestring, SGTM_LIMIT_USER_ID)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_USER_ID);
     }
 }
@@ -366,7 +356,7 @@ sgtm_mp_user_props(sgtm_mp_check_t *c, const cJSON *item)
 
     c->where.name.len = 0;
 
-    if (n > SGTM_MP_USER_PROPS) {
+    if (n > SGTM_LIMIT_USER_PROPS) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PROPS_MANY);
     }
 }
@@ -388,7 +378,7 @@ sgtm_mp_user_prop(sgtm_mp_check_t *c, const cJSON *item)
     }
 
     if (cJSON_IsString(value)
-        && sgtm_mp_check_longer(value->valuestring, SGTM_MP_PROP_VALUE))
+        && sgtm_mp_check_longer(value->valuestring, SGTM_LIMIT_PROP_VALUE))
     {
         sgtm_mp_check_fault(c, SGTM_MP_F_PROP_VALUE);
     }
@@ -398,7 +388,7 @@ sgtm_mp_user_prop(sgtm_mp_check_t *c, const cJSON *item)
 static void
 sgtm_mp_user_prop_name(sgtm_mp_check_t *c, const char *name)
 {
-    if (sgtm_mp_check_longer(name, SGTM_MP_PROP_NAME)) {
+    if (sgtm_mp_check_longer(name, SGTM_LIMIT_PROP_NAME)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PROP_LONG);
 
     } else if (sgtm_mp_check_reserved(name)
@@ -407,7 +397,7 @@ sgtm_mp_user_prop_name(sgtm_mp_check_t *c, const char *name)
     {
         sgtm_mp_check_fault(c, SGTM_MP_F_PROP_RESERVED);
 
-    } else if (!sgtm_mp_check_name(name, SGTM_MP_PROP_NAME)) {
+    } else if (!sgtm_mp_check_name(name, SGTM_LIMIT_PROP_NAME)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PROP_NAME);
     }
 }
@@ -438,18 +428,12 @@ sgtm_mp_check_name(const char *name, size_t max)
 int
 sgtm_mp_check_reserved(const char *name)
 {
-    size_t             i;
-    const sgtm_str_t  *prefix;
+    sgtm_str_t  text;
 
-    for (i = 0; i < sgtm_nelts(sgtm_mp_prefixes); i++) {
-        prefix = &sgtm_mp_prefixes[i];
+    text.data = (unsigned char *) (uintptr_t) name;
+    text.len = strlen(name);
 
-        if (strncmp(name, (const char *) prefix->data, prefix->len) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return sgtm_limits_reserved(&text) != 0;
 }
 
 

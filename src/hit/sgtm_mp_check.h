@@ -86,9 +86,6 @@ typedef struct {
 } sgtm_mp_member_t;
 
 
-#define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
-
-
 /*
  * Reports all that is wrong, sets mp->reason, param and over by it, and
  * mp->consent.  Names of root hold no NUL.

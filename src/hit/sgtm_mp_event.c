@@ -6,21 +6,8 @@
 
 #include <string.h>
 
+#include "sgtm_limits.h"
 #include "sgtm_mp_check.h"
-
-
-#define SGTM_MP_NAME_CHARS       40
-#define SGTM_MP_VALUE_CHARS      100
-#define SGTM_MP_PARAMS_STANDARD  25
-
-#define SGTM_MP_ITEMS            200
-#define SGTM_MP_ITEM_PARAMS      27
-
-
-typedef struct {
-    sgtm_str_t          name;
-    size_t              chars;
-} sgtm_mp_chars_t;
 
 
 static void sgtm_mp_event_name(sgtm_mp_check_t *c, const cJSON *item);
@@ -64,13 +51,6 @@ static const sgtm_str_t  sgtm_mp_reserved_events[] = {
 
 static const sgtm_str_t  sgtm_mp_free[] = {
     sgtm_string("ga_session_id"), sgtm_string("ga_session_number")
-};
-
-
-static const sgtm_mp_chars_t  sgtm_mp_chars[] = {
-    { sgtm_string("page_title"), 300 },
-    { sgtm_string("page_referrer"), 420 },
-    { sgtm_string("page_location"), 1000 }
 };
 
 
@@ -141,7 +121,7 @@ sgtm_mp_event_name(sgtm_mp_check_t *c, const cJSON *item)
         return;
     }
 
-    if (!sgtm_mp_check_name(item->valuestring, SGTM_MP_NAME_CHARS)) {
+    if (!sgtm_mp_check_name(item->valuestring, SGTM_LIMIT_EVENT_NAME)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_EVENT_NAME_BAD);
         return;
     }
@@ -173,7 +153,7 @@ sgtm_mp_params(sgtm_mp_check_t *c, const cJSON *item)
         return;
     }
 
-    if (n > SGTM_MP_PARAMS_STANDARD) {
+    if (n > SGTM_LIMIT_PARAMS) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAMS_OVER);
     }
 
@@ -196,8 +176,6 @@ sgtm_mp_params(sgtm_mp_check_t *c, const cJSON *item)
 static void
 sgtm_mp_param(sgtm_mp_check_t *c, const cJSON *item)
 {
-    size_t  i, chars;
-
     sgtm_mp_param_name(c, item->string);
 
     if (strcmp(item->string, "items") == 0) {
@@ -209,15 +187,11 @@ sgtm_mp_param(sgtm_mp_check_t *c, const cJSON *item)
         return;
     }
 
-    chars = SGTM_MP_VALUE_CHARS;
+    /* its name is where it is */
 
-    for (i = 0; i < sgtm_nelts(sgtm_mp_chars); i++) {
-        if (sgtm_mp_check_equal(item->string, &sgtm_mp_chars[i].name)) {
-            chars = sgtm_mp_chars[i].chars;
-        }
-    }
-
-    if (sgtm_mp_check_longer(item->valuestring, chars)) {
+    if (sgtm_mp_check_longer(item->valuestring,
+                             sgtm_limits_value(&c->where.name)))
+    {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAM_VALUE);
     }
 }
@@ -226,7 +200,7 @@ sgtm_mp_param(sgtm_mp_check_t *c, const cJSON *item)
 static void
 sgtm_mp_param_name(sgtm_mp_check_t *c, const char *name)
 {
-    if (sgtm_mp_check_longer(name, SGTM_MP_NAME_CHARS)) {
+    if (sgtm_mp_check_longer(name, SGTM_LIMIT_PARAM_NAME)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAM_LONG);
 
     } else if (sgtm_mp_check_reserved(name)
@@ -235,7 +209,7 @@ sgtm_mp_param_name(sgtm_mp_check_t *c, const char *name)
     {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAM_RESERVED);
 
-    } else if (!sgtm_mp_check_name(name, SGTM_MP_NAME_CHARS)) {
+    } else if (!sgtm_mp_check_name(name, SGTM_LIMIT_PARAM_NAME)) {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAM_NAME);
     }
 }
@@ -270,10 +244,10 @@ sgtm_mp_items(sgtm_mp_check_t *c, const cJSON *item)
                                    sgtm_nelts(sgtm_mp_item_params));
         }
 
-        over |= (own > SGTM_MP_ITEM_PARAMS);
+        over |= (own > SGTM_LIMIT_ITEM_PARAMS);
     }
 
-    if (n > SGTM_MP_ITEMS) {
+    if (n > SGTM_LIMIT_ITEMS) {
         sgtm_mp_check_fault(c, SGTM_MP_F_ITEMS_MANY);
     }
 

@@ -95,8 +95,6 @@ static const sgtm_str_t  sgtm_mp_unset[] = {
 };
 
 
-#define sgtm_nelts(array)  (sizeof(array) / sizeof((array)[0]))
-
 /* a value in JSON takes this much for each byte, and for the rest */
 #define SGTM_MP_ENCODED  6
 #define SGTM_MP_AROUND   16

@@ -76,9 +76,7 @@ sgtm_user_field(const unsigned char *name, size_t len)
     size_t                    i;
     const sgtm_user_field_t  *field;
 
-    for (i = 0; i < sizeof(sgtm_user_fields) / sizeof(sgtm_user_fields[0]);
-         i++)
-    {
+    for (i = 0; i < sgtm_nelts(sgtm_user_fields); i++) {
         field = &sgtm_user_fields[i];
 
         if (field->name.len == len
@@ -408,30 +406,8 @@ sgtm_user_lower(unsigned c)
 static size_t
 sgtm_user_put(unsigned char *out, unsigned c)
 {
-    if (c < 0x80) {
-        out[0] = (unsigned char) c;
-        return 1;
-    }
-
-    if (c < 0x800) {
-        out[0] = (unsigned char) (0xc0 | c >> 6);
-        out[1] = (unsigned char) (0x80 | (c & 0x3f));
-        return 2;
-    }
-
-    if (c < 0x10000) {
-        out[0] = (unsigned char) (0xe0 | c >> 12);
-        out[1] = (unsigned char) (0x80 | (c >> 6 & 0x3f));
-        out[2] = (unsigned char) (0x80 | (c & 0x3f));
-        return 3;
-    }
-
     if (c < 0x110000) {
-        out[0] = (unsigned char) (0xf0 | c >> 18);
-        out[1] = (unsigned char) (0x80 | (c >> 12 & 0x3f));
-        out[2] = (unsigned char) (0x80 | (c >> 6 & 0x3f));
-        out[3] = (unsigned char) (0x80 | (c & 0x3f));
-        return 4;
+        return sgtm_json_char(out, c);
     }
 
     out[0] = (unsigned char) (c & 0xff);

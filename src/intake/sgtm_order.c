@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../hit/sgtm_json.h"
 #include "../lib/sgtm_crypto.h"
 #include "sgtm_order_core.h"
 
@@ -137,38 +138,21 @@ sgtm_order_topic(sgtm_order_t *order, const sgtm_str_t *header)
 }
 
 
-/* RFC 3629; cJSON takes any bytes */
+/* cJSON takes any bytes */
 
 static int
 sgtm_order_utf8(const sgtm_str_t *text)
 {
-    size_t          more;
+    size_t          n;
     unsigned char  *p, *last;
 
     last = text->data + text->len;
 
-    for (p = text->data; p < last; p += 1 + more) {
+    for (p = text->data; p < last; p += n) {
 
-        if (*p < 0x80) {
-            more = 0;
-            continue;
-        }
+        n = sgtm_json_utf8(p, last);
 
-        more = (*p < 0xe0) ? 1 : (*p < 0xf0) ? 2 : 3;
-
-        if (*p < 0xc2 || *p > 0xf4 || (size_t) (last - p) <= more
-            || (p[1] & 0xc0) != 0x80
-            || (more > 1 && (p[2] & 0xc0) != 0x80)
-            || (more > 2 && (p[3] & 0xc0) != 0x80))
-        {
-            return 0;
-        }
-
-        /* too long, surrogates, over U+10FFFF */
-
-        if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f)
-            || (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
-        {
+        if (n == 0) {
             return 0;
         }
     }

@@ -11,10 +11,10 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "../hit/sgtm_args.h"
 #include "sgtm_crypto.h"
 
 
-static int sgtm_crypto_hex(unsigned char ch);
 static int sgtm_crypto_base64(unsigned char ch);
 
 
@@ -52,38 +52,24 @@ sgtm_hash_equal(const unsigned char a[SGTM_SHA256_SIZE],
 }
 
 
-static int
-sgtm_crypto_hex(unsigned char ch)
-{
-    if (ch >= '0' && ch <= '9') {
-        return ch - '0';
-    }
-
-    ch |= 0x20;
-
-    return (ch >= 'a' && ch <= 'f') ? ch - 'a' + 10 : -1;
-}
-
-
 int
 sgtm_hash_from_hex(const sgtm_str_t *text, unsigned char out[SGTM_SHA256_SIZE])
 {
-    int     high, low;
-    size_t  i;
+    size_t    i;
+    unsigned  byte;
 
     if (text->len != 2 * SGTM_SHA256_SIZE) {
         return SGTM_DECLINED;
     }
 
     for (i = 0; i < SGTM_SHA256_SIZE; i++) {
-        high = sgtm_crypto_hex(text->data[2 * i]);
-        low = sgtm_crypto_hex(text->data[2 * i + 1]);
+        byte = sgtm_args_byte(text->data + 2 * i);
 
-        if (high < 0 || low < 0) {
+        if (byte > 0xff) {
             return SGTM_DECLINED;
         }
 
-        out[i] = (unsigned char) (high * 16 + low);
+        out[i] = (unsigned char) byte;
     }
 
     return SGTM_OK;
