@@ -267,7 +267,7 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
 # the same of the orders of shops, in src/intake and src/lib
 
 ORDER_SRCS := $(wildcard src/intake/sgtm_*.c src/lib/sgtm_*.c)
-ORDER_UNITS := $(addprefix build/unit/,money order signature)
+ORDER_UNITS := $(addprefix build/unit/,memory money order signature)
 
 build/unit/intake/%.o: src/intake/%.c
 	@mkdir -p $(@D)

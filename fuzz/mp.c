@@ -629,10 +629,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check((rc == SGTM_OK) == (mp.reason == SGTM_REASON_NONE));
 
     if (sgtm_json_check(&in) == SGTM_REASON_NONE) {
-        /* what is JSON here is to others, but for numbers that are too long */
+        /* what is JSON here is to others */
 
         root = cJSON_ParseWithLengthOpts((char *) in.data, in.len, NULL, 0);
-        fuzz_check(root != NULL || mp.reason == SGTM_REASON_BAD_JSON);
+        fuzz_check(root != NULL);
         cJSON_Delete(root);
     }
 

@@ -15,7 +15,10 @@
 
 
 /* brackets within each other: of what is deeper nothing is read */
-#define SGTM_JSON_DEPTH  16
+#define SGTM_JSON_DEPTH   16
+
+/* characters of a number: some versions of cJSON take no more */
+#define SGTM_JSON_DIGITS  63
 
 
 typedef enum {
@@ -48,9 +51,10 @@ typedef struct {
 
 /*
  * Whether this is one JSON text and nothing else, in UTF-8, without a byte
- * order mark, "\u0000" or half a surrogate pair.  Returns a sgtm_reason_e:
- * NONE, BAD_JSON, JSON_DEPTH, BAD_BYTE or BAD_UTF8.  All functions below want
- * a text that has passed.
+ * order mark, "\u0000", half a surrogate pair or a number of more than
+ * SGTM_JSON_DIGITS.  Returns a sgtm_reason_e: NONE, BAD_JSON, JSON_DEPTH,
+ * BAD_BYTE or BAD_UTF8.  All functions below want a text that has passed, and
+ * cJSON fails to read one for want of memory alone.
  */
 unsigned sgtm_json_check(const sgtm_str_t *in);
 

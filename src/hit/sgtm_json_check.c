@@ -70,6 +70,8 @@ sgtm_json_check(const sgtm_str_t *in)
 static unsigned char *
 sgtm_json_check_value(sgtm_json_check_t *c, unsigned char *p)
 {
+    unsigned char  *q;
+
     if (p == c->end) {
         return sgtm_json_fault(c, SGTM_REASON_BAD_JSON);
     }
@@ -98,7 +100,8 @@ sgtm_json_check_value(sgtm_json_check_t *c, unsigned char *p)
         break;
 
     default:
-        p = sgtm_json_check_number(p, c->end);
+        q = sgtm_json_check_number(p, c->end);
+        p = (q && q - p <= SGTM_JSON_DIGITS) ? q : NULL;
     }
 
     return p ? p : sgtm_json_fault(c, SGTM_REASON_BAD_JSON);

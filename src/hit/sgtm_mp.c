@@ -54,13 +54,12 @@ sgtm_mp_parse(sgtm_mp_t *mp, const sgtm_str_t *in, unsigned char *buf,
         return SGTM_DECLINED;
     }
 
-    /* what is left to go wrong is memory, and a number of 64 digits or more */
+    /* what is left to go wrong is memory */
 
     root = cJSON_ParseWithLengthOpts((const char *) in->data, in->len, NULL,
                                      0);
     if (root == NULL) {
-        sgtm_mp_check_text(&check, SGTM_REASON_BAD_JSON);
-        return SGTM_DECLINED;
+        return SGTM_ERROR;
     }
 
     sgtm_mp_check(&check, root);

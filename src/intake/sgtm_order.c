@@ -15,7 +15,7 @@
 
 static int sgtm_order_topic(sgtm_order_t *order, const sgtm_str_t *header);
 static int sgtm_order_utf8(const sgtm_str_t *text);
-static cJSON *sgtm_order_parse(const sgtm_str_t *body);
+static cJSON *sgtm_order_parse(sgtm_order_t *order, const sgtm_str_t *body);
 static void sgtm_order_finish(sgtm_order_t *order);
 static void sgtm_order_client(sgtm_order_t *order, char *out);
 static int sgtm_order_client_id(char *out, const char *text, int strict);
@@ -57,7 +57,7 @@ sgtm_order_read(sgtm_order_t *order, unsigned shop, const sgtm_str_t *topic,
     order->failed = 0;
     order->transaction[0] = '\0';
 
-    source = sgtm_order_parse(body);
+    source = sgtm_order_parse(order, body);
 
     if (!cJSON_IsObject(source)) {
         cJSON_Delete(source);
@@ -162,7 +162,7 @@ sgtm_order_utf8(const sgtm_str_t *text)
 
 
 static cJSON *
-sgtm_order_parse(const sgtm_str_t *body)
+sgtm_order_parse(sgtm_order_t *order, const sgtm_str_t *body)
 {
     cJSON       *json;
     const char  *end, *last;
@@ -174,6 +174,8 @@ sgtm_order_parse(const sgtm_str_t *body)
     json = cJSON_ParseWithLengthOpts((const char *) body->data, body->len,
                                      &end, 0);
     if (json == NULL) {
+        /* what is wrong then, if not the text, is memory */
+        order->failed = (sgtm_json_check(body) == SGTM_REASON_NONE);
         return NULL;
     }
 

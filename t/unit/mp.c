@@ -20,6 +20,10 @@
 #define ANY        SGTM_DENY_ANY
 
 
+#define DIGITS_20  "12345678901234567890"
+#define DIGITS_60  DIGITS_20 DIGITS_20 DIGITS_20
+
+
 static const struct {
     const char     *in;
     unsigned        reason;
@@ -32,6 +36,9 @@ static const struct {
       SGTM_REASON_NONE },
     { "\"\xf4\x8f\xbf\xbf\xee\x80\x80\xed\x9f\xbf\"", SGTM_REASON_NONE },
     { "7", SGTM_REASON_NONE },
+    { "[-0." DIGITS_60 ",1]", SGTM_REASON_NONE },
+    { "[-0." DIGITS_60 "1,1]", SGTM_REASON_BAD_JSON },
+    { "[1e" DIGITS_60 DIGITS_60 "]", SGTM_REASON_BAD_JSON },
     { "[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]", SGTM_REASON_NONE },
     { "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", SGTM_REASON_JSON_DEPTH },
     { "[[1],[[[[[[[[[[[[[[[[", SGTM_REASON_JSON_DEPTH },
