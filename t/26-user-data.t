@@ -251,6 +251,14 @@ subtest 'Measurement Protocol' => sub {
     ($res, $got) = ask('POST', "/pass/mp/collect?$mp",
                        $body->("{\"email\":\"$mail\"}"));
     is $got->{body}, $body->("{\"email\":\"$mail\"}"), 'sgtm_user_data pass';
+
+    # each would be a hash, and 120 kB become 4 MB
+
+    ($res, $got) = ask('POST', "/hash/mp/collect?$mp",
+                       $body->('{"email":[' . join(',', (1) x 50_000) . ']}'));
+    is $res->{status}, 400, '50,000 addresses: 400';
+    is $res->{body}, "user_data: too many\n", 'one line';
+    is $got, undef, 'and nothing is sent';
 };
 
 

@@ -98,6 +98,7 @@ typedef enum {
     SGTM_REASON_NO_EVENTS,         /* "events" is missing or empty */
     SGTM_REASON_BAD_EVENT_NAME,    /* missing, too long, other characters */
     SGTM_REASON_TOO_MANY_PARAMS,   /* over SGTM_MP_MAX_PARAMS an event */
+    SGTM_REASON_TOO_MANY_VALUES,   /* over SGTM_MP_MAX_USER in user_data */
 
     SGTM_REASON_HIT_LAST
 } sgtm_reason_e;

@@ -22,6 +22,8 @@
 #define SGTM_MP_MAX_EVENTS  25
 #define SGTM_MP_MAX_PARAMS  100    /* of an Analytics 360 property; over 25 is
                                       counted as for any other hit */
+#define SGTM_MP_MAX_USER    1000   /* values in user_data, objects and arrays
+                                      included: a person has about 20 */
 
 
 /* Google's names for what is wrong */
@@ -81,10 +83,11 @@ typedef struct {
     unsigned         nevents;
     sgtm_mp_event_t  events[SGTM_MP_MAX_EVENTS];
 
+    unsigned         user;         /* values that may lie in user_data */
     unsigned         over;         /* SGTM_OVER_* */
     uint8_t          reason;       /* sgtm_reason_e, when refused */
-    sgtm_str_t       param;        /* of BAD_MEMBER, TWICE, BAD_BYTE, BAD_UTF8:
-                                      where, static text */
+    sgtm_str_t       param;        /* of BAD_MEMBER, TWICE, BAD_BYTE, BAD_UTF8,
+                                      TOO_MANY_VALUES: where, static text */
 } sgtm_mp_t;
 
 

@@ -17,6 +17,7 @@
 #define SGTM_MP_EARLY       900
 
 
+static unsigned sgtm_mp_user_values(const cJSON *item, unsigned user);
 static void sgtm_mp_client(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_user_id(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_no_ads(sgtm_mp_check_t *c, const cJSON *item);
@@ -53,6 +54,8 @@ static const sgtm_str_t  sgtm_mp_reserved_props[] = {
 };
 
 
+static const sgtm_str_t  sgtm_mp_user = sgtm_string("user_data");
+
 static const sgtm_str_t  sgtm_mp_body = sgtm_string("body");
 static const sgtm_str_t  sgtm_mp_event_path = sgtm_string("events");
 
@@ -81,6 +84,39 @@ sgtm_mp_check(sgtm_mp_check_t *c, const cJSON *root)
         c->where.member = sgtm_mp_root[sgtm_nelts(sgtm_mp_root) - 1].name;
         sgtm_mp_check_fault(c, SGTM_MP_F_EVENTS);
     }
+
+    c->mp->user = sgtm_mp_user_values(root, 0);
+
+    if (c->mp->user > SGTM_MP_MAX_USER) {
+        c->where.member = sgtm_mp_user;
+        sgtm_mp_check_fault(c, SGTM_MP_F_USER_MANY);
+    }
+}
+
+
+/*
+ * Each may become a hash.  What holds the name, or an URL that is cut to it, may
+ * be user_data: a few too many cost nothing.
+ */
+
+static unsigned
+sgtm_mp_user_values(const cJSON *item, unsigned user)
+{
+    unsigned      n, below;
+    const cJSON  *child;
+
+    n = 0;
+
+    cJSON_ArrayForEach(child, item) {
+
+        below = user
+                || (child->string && strstr(child->string,
+                                            (char *) sgtm_mp_user.data));
+
+        n += below + sgtm_mp_user_values(child, below);
+    }
+
+    return n;
 }
 
 

@@ -65,6 +65,7 @@ typedef enum {
     SGTM_MP_F_ITEMS,
     SGTM_MP_F_ITEMS_MANY,
     SGTM_MP_F_ITEM_PARAMS,
+    SGTM_MP_F_USER_MANY,
     SGTM_MP_F_N
 } sgtm_mp_fault_e;
 

@@ -112,7 +112,9 @@ const sgtm_mp_fault_t  sgtm_mp_faults[] = {
     sgtm_mp_counted(EXCEEDED_MAX_ENTITIES, ITEMS,
                     "An event may have 200 items."),
     sgtm_mp_counted(EXCEEDED_MAX_ENTITIES, ITEM_PARAMS,
-                    "An item may have 27 parameters of its own.")
+                    "An item may have 27 parameters of its own."),
+    sgtm_mp_refused(EXCEEDED_MAX_ENTITIES, TOO_MANY_VALUES,
+                    "A request may have 1000 values in user_data.")
 };
 
 

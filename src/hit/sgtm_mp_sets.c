@@ -107,7 +107,7 @@ size_t
 sgtm_mp_size(const sgtm_mp_t *mp, const sgtm_rewrite_t *rules,
     const sgtm_str_t *in)
 {
-    size_t              i, n, mem, out, growth;
+    size_t              i, mem, out, growth;
     const sgtm_pair_t  *pair;
 
     mem = 0;
@@ -123,14 +123,8 @@ sgtm_mp_size(const sgtm_mp_t *mp, const sgtm_rewrite_t *rules,
     }
 
     if (rules->user_data) {
-        /* every string, or every number, may become a hash */
-
-        for (i = 0, n = 1; i < in->len; i++) {
-            n += (in->data[i] == '"' || in->data[i] == ',');
-        }
-
         mem += SGTM_USER_HASH;
-        growth = n * (SGTM_USER_HASH + SGTM_USER_LONGER);
+        growth = mp->user * (size_t) (SGTM_USER_HASH + SGTM_USER_LONGER);
     }
 
     /* the sets, the scratch, and the body with them in every event */

@@ -67,6 +67,9 @@ const sgtm_reason_t  sgtm_reasons[] = {
       sgtm_string("missing, or not a name") },
 
     { sgtm_string("too_many_params"), sgtm_string("events.params"),
+      sgtm_string("too many") },
+
+    { sgtm_string("too_many_values"), sgtm_string(""),
       sgtm_string("too many") }
 };
 

@@ -455,6 +455,91 @@ test_size(void)
 }
 
 
+/*
+ * What user-provided data costs is bounded by a number, not by the body: each
+ * piece becomes a hash, and of two bytes 66.
+ */
+
+static void
+test_user(void)
+{
+    size_t           i, n, size;
+    sgtm_mp_t        mp;
+    sgtm_str_t       in, out;
+    sgtm_rewrite_t   rules;
+
+    static const struct {
+        const char  *before;
+        const char  *one;
+        const char  *after;
+        size_t       n;
+        unsigned     user;
+        unsigned     reason;
+    } bodies[] = {
+        { ",\"user_data\":{\"email\":[", "1", "]}", 10, 12,
+          SGTM_REASON_NONE },
+        { ",\"user_data\":{\"email\":[", "1", "]}", SGTM_MP_MAX_USER - 2,
+          SGTM_MP_MAX_USER, SGTM_REASON_NONE },
+        { ",\"user_data\":{\"email\":[", "1", "]}", SGTM_MP_MAX_USER - 1, 0,
+          SGTM_REASON_TOO_MANY_VALUES },
+        { ",\"user_data\":{\"email\":[", "1", "]}", 60000, 0,
+          SGTM_REASON_TOO_MANY_VALUES },
+        { ",\"user_data\":{", "\"email\":{}", "}", SGTM_MP_MAX_USER + 1, 0,
+          SGTM_REASON_TOO_MANY_VALUES },
+        { ",\"x\":[{\"user_dat\\u0061.email\":[", "[1]", "]}]", 600, 0,
+          SGTM_REASON_TOO_MANY_VALUES },
+        { ",\"x\":[{\"?gclid=1#user_data\":{\"email\":[", "1", "]}}]", 600,
+          602, SGTM_REASON_NONE },
+        { ",\"x\":[", "\"a\"", "]", 25000, 0, SGTM_REASON_NONE }
+    };
+
+    memset(&rules, 0, sizeof(sgtm_rewrite_t));
+
+    rules.names = &names;
+    rules.deny = ADS;
+    rules.user_data = 1;
+
+    for (i = 0; i < unit_nelts(bodies); i++) {
+
+        in.data = unit_alloc(130 * 1024);
+        in.len = (size_t) sprintf((char *) in.data, "{\"client_id\":\"1\"%s",
+                                  bodies[i].before);
+
+        for (n = 0; n < bodies[i].n; n++) {
+            in.len += (size_t) sprintf((char *) in.data + in.len, "%s%s",
+                                       n ? "," : "", bodies[i].one);
+        }
+
+        in.len += (size_t) sprintf((char *) in.data + in.len,
+                                   "%s,\"events\":[{\"name\":\"a\"}]}",
+                                   bodies[i].after);
+
+        unit_ok((parse(&mp, &in) == SGTM_OK)
+                == (bodies[i].reason == SGTM_REASON_NONE)
+                && mp.reason == bodies[i].reason, "%u times %s",
+                (unsigned) bodies[i].n, bodies[i].one);
+
+        if (mp.reason != SGTM_REASON_NONE) {
+            unit_is(mp.param.data, mp.param.len, "user_data", "  are refused");
+            continue;
+        }
+
+        unit_ok(mp.user == bodies[i].user, "  %u of user-provided data",
+                mp.user);
+
+        size = sgtm_mp_size(&mp, &rules, &in);
+
+        unit_ok(size <= 2 * in.len + 100 * (size_t) mp.user + 1024,
+                "  memory for these alone");
+
+        sgtm_mp_rewrite(&rules, 0, &in, unit_alloc(size), &out);
+
+        unit_ok(sgtm_json_check(&out) == SGTM_REASON_NONE
+                && out.len <= in.len + 100 * (size_t) mp.user, "  it fits");
+    }
+}
+
+
 static void
 test_operator(void)
 {
@@ -513,6 +598,7 @@ main(void)
     test_fresh();
     test_drop();
     test_size();
+    test_user();
     test_operator();
 
     return unit_done();
