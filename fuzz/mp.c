@@ -100,12 +100,9 @@ alias(const char *key)
 
 
 static int
-denied(int level, const char *path, const cJSON *item)
+denied(int level, const char *path, const char *key, const cJSON *item)
 {
-    char         name[NAME];
-    const char  *key;
-
-    key = item->string;
+    char  name[NAME];
 
     if (level == PROP || level == CONSENT) {
         return 0;
@@ -131,6 +128,34 @@ denied(int level, const char *path, const cJSON *item)
     strcat(name, ".");
 
     return !cJSON_IsObject(item) && listed(name);
+}
+
+
+/* the name of a field of the protocol, as rules have it: "userId" is user_id */
+
+static const char *
+field(const char *key, int fields, char *buf)
+{
+    char  *p;
+
+    if (!fields || strlen(key) > SGTM_MAX_KEY) {
+        return key;
+    }
+
+    for (p = buf; *key; key++) {
+
+        if (*key >= 'A' && *key <= 'Z') {
+            *p++ = '_';
+            *p++ = (char) (*key | 0x20);
+
+        } else {
+            *p++ = *key;
+        }
+    }
+
+    *p = '\0';
+
+    return buf;
 }
 
 
@@ -241,14 +266,15 @@ below(int level, const char *key)
 }
 
 
-static void object(cJSON *o, int level, const char *path,
+static void object(cJSON *o, int level, int fields, const char *path,
     const sgtm_str_t *text);
 
 
 /* text is where the value is written */
 
 static void
-value(cJSON *item, int level, const char *path, const sgtm_str_t *text)
+value(cJSON *item, int level, int fields, const char *path,
+    const sgtm_str_t *text)
 {
     cJSON             *one;
     sgtm_json_t        json;
@@ -258,7 +284,7 @@ value(cJSON *item, int level, const char *path, const sgtm_str_t *text)
         cut(item->valuestring);
 
     } else if (cJSON_IsObject(item)) {
-        object(item, level, level == OTHER ? path : "", text);
+        object(item, level, fields, level == OTHER ? path : "", text);
 
     } else if (cJSON_IsArray(item)) {
 
@@ -266,7 +292,7 @@ value(cJSON *item, int level, const char *path, const sgtm_str_t *text)
 
         for (one = item->child; one; one = one->next) {
             fuzz_check(sgtm_json_next(&json, &raw));
-            value(one, level, path, &raw.value);
+            value(one, level, fields, path, &raw.value);
         }
 
         fuzz_check(!sgtm_json_next(&json, &raw));
@@ -345,13 +371,26 @@ add_object(cJSON *o, int level, const char *key)
 }
 
 
-static void
-object(cJSON *o, int level, const char *path, const sgtm_str_t *text)
+static int
+stays(int level, const char *key)
 {
-    int                keep, gone, seen[OTHER + 1];
-    char               name[NAME];
+    return (level == ROOT && (strcmp(key, "events") == 0
+                              || strcmp(key, "client_id") == 0
+                              || strcmp(key, "app_instance_id") == 0))
+           || (level == EVENT && (strcmp(key, "name") == 0
+                                  || strcmp(key, "params") == 0));
+}
+
+
+static void
+object(cJSON *o, int level, int fields, const char *path,
+    const sgtm_str_t *text)
+{
+    int                down, keep, gone, id, seen[OTHER + 1];
+    char               name[NAME], own[NAME], buf[2 * SGTM_MAX_KEY + 1];
     cJSON             *item, *next;
     sgtm_str_t         kind;
+    const char        *key;
     sgtm_json_t        json;
     sgtm_json_item_t   raw;
 
@@ -364,46 +403,42 @@ object(cJSON *o, int level, const char *path, const sgtm_str_t *text)
         fuzz_check(sgtm_json_next(&json, &raw));
 
         cut(item->string);
-        seen[below(level, item->string)] = 1;
 
-        snprintf(name, sizeof(name) - 8, "%s%s%s", path, *path ? "." : "",
+        key = field(item->string, fields, buf);
+        down = below(level, key);
+        seen[down] = 1;
+
+        snprintf(own, sizeof(own) - 8, "%s%s%s", path, *path ? "." : "",
                  item->string);
+        snprintf(name, sizeof(name) - 8, "%s%s%s", path, *path ? "." : "",
+                 key);
 
-        keep = (level == ROOT && (strcmp(item->string, "events") == 0
-                                  || strcmp(item->string, "client_id") == 0
-                                  || strcmp(item->string, "app_instance_id")
-                                     == 0))
-               || (level == EVENT && (strcmp(item->string, "name") == 0
-                                      || strcmp(item->string, "params") == 0));
+        keep = stays(level, key);
+        id = fresh && level != PROPS && level != PROP && level != CONSENT
+             && (is_id(item->string, &kind) || is_id(key, &kind));
 
-        gone = (!keep && denied(level, name, item))
-               || is_set(level, item->string);
+        gone = (!keep && (denied(level, own, item->string, item)
+                          || denied(level, name, key, item)))
+               || is_set(level, key);
 
-        if (!keep && fresh && level != PROPS && level != PROP
-            && level != CONSENT && is_id(item->string, &kind)
-            && (cJSON_IsArray(item) || cJSON_IsObject(item)))
-        {
+        if (!keep && id && (cJSON_IsArray(item) || cJSON_IsObject(item))) {
             gone = 1;
         }
 
-        if (!gone && cJSON_IsNull(item)
-            && below(level, item->string) != OTHER
-            && has_sets(below(level, item->string)))
-        {
-            seen[below(level, item->string)] = 0;
+        if (!gone && cJSON_IsNull(item) && down != OTHER && has_sets(down)) {
+            seen[down] = 0;
             gone = 1;
 
-        } else if (!gone && fresh && level != PROPS && level != PROP
-            && level != CONSENT && is_id(item->string, &kind)
-            && (cJSON_IsString(item) || cJSON_IsNumber(item)))
+        } else if (!gone && id
+                   && (cJSON_IsString(item) || cJSON_IsNumber(item)))
         {
             gone = !new_id(item, (unsigned) kind.len, &raw.value) && !keep;
 
         } else if (!gone) {
             gone = (cJSON_IsObject(item) && item->child != NULL);
-            value(item, below(level, item->string), name, &raw.value);
-            gone = gone && item->child == NULL
-                   && below(level, item->string) == OTHER;
+            value(item, down, fields && down != PARAMS && down != PROPS, name,
+                  &raw.value);
+            gone = gone && item->child == NULL && down == OTHER;
         }
 
         if (gone) {
@@ -519,7 +554,7 @@ check_output(const sgtm_mp_t *mp, const sgtm_str_t *in)
     fuzz_check(want != NULL && got != NULL);
 
     (void) sgtm_json_value(in, &text);
-    object(want, ROOT, "", &text);
+    object(want, ROOT, 1, "", &text);
     fuzz_check(equal(want, got));
 
     cJSON_Delete(want);

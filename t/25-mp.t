@@ -584,6 +584,32 @@ subtest 'set and remove' => sub {
 };
 
 
+# Google's parser takes the fields of the protocol in two spellings
+
+subtest 'the other spelling' => sub {
+    denied('advanced',
+           body_of(consent => '{"adUserData":"DENIED"}', userId => '"u"',
+                   userData => '{"emailAddress":"a@b.example"}',
+                   params => '"userId":"x"'),
+           body_of(consent => '{"adUserData":"DENIED"}',
+                   params => '"userId":"x"'), 'what the body denies');
+    denied('ad_user_data',
+           body_of(consent => '{"adPersonalization":"GRANTED"}',
+                   userData => '{"emailAddress":"a@b.example"}'),
+           body_of(consent => '{"adPersonalization":"GRANTED",'
+                              . '"ad_user_data":"DENIED"}'),
+           'what nobody has granted');
+    denied('analytics_storage',
+           '{"clientId":"8.8","userId":"u","events":[{"name":"a"}]}',
+           '{"clientId":"<ID>","events":[{"name":"a"}]}', 'ids');
+
+    my ($res, $got) = ask("/off/mp/collect?$query",
+                          '{"clientId":"1.2","client_id":"3.4","events":'
+                          . '[{"name":"a"}]}');
+    is $res->{body}, "client_id: there twice\n", 'one in both';
+};
+
+
 # One line, nothing of what was sent, counted, nothing arrives
 
 my $deep = '[' x 17 . ']' x 17;

@@ -103,7 +103,7 @@ unsigned char *sgtm_json_space(unsigned char *p, unsigned char *end);
 /* the bytes of an UTF-8 character, by Unicode 15, table 3-7; 0: it is none */
 size_t sgtm_json_utf8(const unsigned char *p, const unsigned char *end);
 
-/* writes a character, up to U+10FFFF, in UTF-8; returns how many bytes: 1 to 4 */
+/* writes a character, up to U+10FFFF, in UTF-8; returns its bytes: 1 to 4 */
 size_t sgtm_json_char(unsigned char *utf8, unsigned c);
 
 /* the value of four hexadecimal digits, over 0xffff where one is none */

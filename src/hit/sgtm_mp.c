@@ -20,8 +20,11 @@ static void sgtm_mp_text(sgtm_str_t *text, const sgtm_json_item_t *item,
     unsigned char **buf);
 
 
-static const sgtm_str_t  sgtm_mp_client_id = sgtm_string("client_id");
-static const sgtm_str_t  sgtm_mp_app_id = sgtm_string("app_instance_id");
+static const sgtm_str_t  sgtm_mp_clients[] = {
+    sgtm_string("client_id"), sgtm_string("clientId"),
+    sgtm_string("app_instance_id"), sgtm_string("appInstanceId")
+};
+
 static const sgtm_str_t  sgtm_mp_events_name = sgtm_string("events");
 static const sgtm_str_t  sgtm_mp_name = sgtm_string("name");
 static const sgtm_str_t  sgtm_mp_params = sgtm_string("params");
@@ -35,6 +38,7 @@ int
 sgtm_mp_parse(sgtm_mp_t *mp, const sgtm_str_t *in, unsigned char *buf,
     int64_t now, sgtm_mp_report_pt report, void *data)
 {
+    size_t             i;
     cJSON             *root;
     sgtm_str_t         value;
     sgtm_mp_check_t    check;
@@ -72,10 +76,11 @@ sgtm_mp_parse(sgtm_mp_t *mp, const sgtm_str_t *in, unsigned char *buf,
 
     (void) sgtm_json_value(in, &value);
 
-    if (sgtm_json_get(&value, &sgtm_mp_client_id, &item)
-        || sgtm_json_get(&value, &sgtm_mp_app_id, &item))
-    {
-        sgtm_mp_text(&mp->client, &item, &buf);
+    for (i = 0; i < sgtm_nelts(sgtm_mp_clients); i++) {
+        if (sgtm_json_get(&value, &sgtm_mp_clients[i], &item)) {
+            sgtm_mp_text(&mp->client, &item, &buf);
+            break;
+        }
     }
 
     sgtm_mp_events(mp, &value, &buf);

@@ -29,9 +29,19 @@ static void sgtm_mp_user_prop(sgtm_mp_check_t *c, const cJSON *item);
 static void sgtm_mp_user_prop_name(sgtm_mp_check_t *c, const char *name);
 
 
+/* what has to be there, one of the first two of the list and the third */
+
+#define SGTM_MP_CLIENT      0
+#define SGTM_MP_LIST        2
+
+#define SGTM_MP_HAS_CLIENT  3
+#define SGTM_MP_HAS_EVENTS  (1 << SGTM_MP_LIST)
+
+
 static const sgtm_mp_member_t  sgtm_mp_root[] = {
     { sgtm_string("client_id"), sgtm_mp_client, 1, 1 },
     { sgtm_string("app_instance_id"), sgtm_mp_client, 1, 1 },
+    { sgtm_string("events"), sgtm_mp_check_events, 1, 1 },
     { sgtm_string("user_id"), sgtm_mp_user_id, 0, 0 },
     { sgtm_string("timestamp_micros"), sgtm_mp_check_timestamp, 0, 0 },
     { sgtm_string("user_properties"), sgtm_mp_user_props, 0, 0 },
@@ -42,8 +52,7 @@ static const sgtm_mp_member_t  sgtm_mp_root[] = {
     { sgtm_string("ip_override"), NULL, 0, 0 },
     { sgtm_string("device"), sgtm_mp_check_object, 0, 0 },
     { sgtm_string("user_agent"), NULL, 0, 0 },
-    { sgtm_string("validation_behavior"), NULL, 0, 0 },
-    { sgtm_string("events"), sgtm_mp_check_events, 1, 1 }
+    { sgtm_string("validation_behavior"), NULL, 0, 0 }
 };
 
 
@@ -63,6 +72,8 @@ static const sgtm_str_t  sgtm_mp_event_path = sgtm_string("events");
 void
 sgtm_mp_check(sgtm_mp_check_t *c, const cJSON *root)
 {
+    uint32_t  seen;
+
     memset(&c->where, 0, sizeof(sgtm_mp_where_t));
     c->where.event = -1;
 
@@ -71,17 +82,16 @@ sgtm_mp_check(sgtm_mp_check_t *c, const cJSON *root)
         return;
     }
 
-    sgtm_mp_check_members(c, root, sgtm_mp_root, sgtm_nelts(sgtm_mp_root));
+    seen = sgtm_mp_check_members(c, root, sgtm_mp_root,
+                                 sgtm_nelts(sgtm_mp_root));
 
-    if (cJSON_GetObjectItemCaseSensitive(root, "client_id") == NULL
-        && cJSON_GetObjectItemCaseSensitive(root, "app_instance_id") == NULL)
-    {
-        c->where.member = sgtm_mp_root[0].name;
+    if (!(seen & SGTM_MP_HAS_CLIENT)) {
+        c->where.member = sgtm_mp_root[SGTM_MP_CLIENT].name;
         sgtm_mp_check_fault(c, SGTM_MP_F_CLIENT);
     }
 
-    if (cJSON_GetObjectItemCaseSensitive(root, "events") == NULL) {
-        c->where.member = sgtm_mp_root[sgtm_nelts(sgtm_mp_root) - 1].name;
+    if (!(seen & SGTM_MP_HAS_EVENTS)) {
+        c->where.member = sgtm_mp_root[SGTM_MP_LIST].name;
         sgtm_mp_check_fault(c, SGTM_MP_F_EVENTS);
     }
 
@@ -95,8 +105,8 @@ sgtm_mp_check(sgtm_mp_check_t *c, const cJSON *root)
 
 
 /*
- * Each may become a hash.  What holds the name, or an URL that is cut to it, may
- * be user_data: a few too many cost nothing.
+ * Each may become a hash.  What has the name within may be user_data, once the
+ * URL around it is cut: a few too many cost nothing.
  */
 
 static unsigned
@@ -110,8 +120,9 @@ sgtm_mp_user_values(const cJSON *item, unsigned user)
     cJSON_ArrayForEach(child, item) {
 
         below = user
-                || (child->string && strstr(child->string,
-                                            (char *) sgtm_mp_user.data));
+                || (child->string
+                    && (strstr(child->string, "user_data")
+                        || strstr(child->string, "userData")));
 
         n += below + sgtm_mp_user_values(child, below);
     }
@@ -140,7 +151,7 @@ sgtm_mp_check_text(sgtm_mp_check_t *c, unsigned reason)
 }
 
 
-void
+uint32_t
 sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
     const sgtm_mp_member_t *members, size_t n)
 {
@@ -153,7 +164,7 @@ sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
     cJSON_ArrayForEach(item, object) {
 
         for (i = 0; i < n; i++) {
-            if (sgtm_mp_check_equal(item->string, &members[i].name)) {
+            if (sgtm_mp_check_field(item->string, &members[i].name)) {
                 break;
             }
         }
@@ -186,6 +197,8 @@ sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
     }
 
     c->where.member.len = 0;
+
+    return seen;
 }
 
 
@@ -331,7 +344,7 @@ sgtm_mp_consent(sgtm_mp_check_t *c, const cJSON *item)
         c->where.name.len = strlen(state->string);
 
         for (i = 0, type = SGTM_CONSENT_N; i < SGTM_CONSENT_N; i++) {
-            if (sgtm_mp_check_equal(state->string, &sgtm_consent_names[i])) {
+            if (sgtm_mp_check_field(state->string, &sgtm_consent_names[i])) {
                 type = i;
             }
         }
@@ -510,6 +523,32 @@ sgtm_mp_check_equal(const char *name, const sgtm_str_t *text)
 {
     return strncmp(name, (const char *) text->data, text->len) == 0
            && name[text->len] == '\0';
+}
+
+
+int
+sgtm_mp_check_field(const char *name, const sgtm_str_t *field)
+{
+    const unsigned char  *p, *end;
+
+    end = field->data + field->len;
+
+    for (p = field->data; p < end; p++, name++) {
+
+        if (*name == (char) *p) {
+            continue;
+        }
+
+        /* a capital in place of "_" and a small letter */
+
+        if (*p != '_' || *name < 'A' || *name > 'Z'
+            || ++p == end || (*name | 0x20) != *p)
+        {
+            return 0;
+        }
+    }
+
+    return *name == '\0';
 }
 
 

@@ -102,8 +102,10 @@ void sgtm_mp_check_events(sgtm_mp_check_t *c, const cJSON *item);
 
 /* what is common to both */
 
-void sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
+/* returns bits: which of them are there */
+uint32_t sgtm_mp_check_members(sgtm_mp_check_t *c, const cJSON *object,
     const sgtm_mp_member_t *members, size_t n);
+
 void sgtm_mp_check_object(sgtm_mp_check_t *c, const cJSON *item);
 void sgtm_mp_check_timestamp(sgtm_mp_check_t *c, const cJSON *item);
 
@@ -118,6 +120,9 @@ int sgtm_mp_check_reserved(const char *name);
 
 int sgtm_mp_check_listed(const char *name, const sgtm_str_t *list, size_t n);
 int sgtm_mp_check_equal(const char *name, const sgtm_str_t *text);
+
+/* the same of a field's name, "userId" being "user_id" */
+int sgtm_mp_check_field(const char *name, const sgtm_str_t *field);
 
 /* in characters, not bytes */
 int sgtm_mp_check_longer(const char *text, size_t chars);

@@ -74,6 +74,7 @@ static const sgtm_str_t  sgtm_mp_item_params[] = {
 void
 sgtm_mp_check_events(sgtm_mp_check_t *c, const cJSON *item)
 {
+    uint32_t      seen;
     sgtm_str_t    member;
     const cJSON  *event;
 
@@ -99,10 +100,12 @@ sgtm_mp_check_events(sgtm_mp_check_t *c, const cJSON *item)
             continue;
         }
 
-        sgtm_mp_check_members(c, event, sgtm_mp_event_members,
-                        sgtm_nelts(sgtm_mp_event_members));
+        seen = sgtm_mp_check_members(c, event, sgtm_mp_event_members,
+                                     sgtm_nelts(sgtm_mp_event_members));
 
-        if (cJSON_GetObjectItemCaseSensitive(event, "name") == NULL) {
+        /* the first of them */
+
+        if (!(seen & 1)) {
             c->where.member = sgtm_mp_event_members[0].name;
             sgtm_mp_check_fault(c, SGTM_MP_F_EVENT_NAME);
         }

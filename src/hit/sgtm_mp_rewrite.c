@@ -24,6 +24,7 @@ typedef struct {
     unsigned            items;         /* that there are now */
     unsigned            gone;          /* that are not there any more */
 
+    unsigned            fields:1;      /* its names are the protocol's */
     unsigned            user:1;        /* it lies in user_data */
     const sgtm_user_field_t  *field;   /* what its strings are, or NULL */
 } sgtm_mp_container_t;
@@ -33,9 +34,10 @@ static void sgtm_mp_object(sgtm_mp_container_t *c, const sgtm_str_t *in);
 static void sgtm_mp_array(sgtm_mp_container_t *c, const sgtm_str_t *in);
 static int sgtm_mp_member(sgtm_mp_container_t *c,
     const sgtm_json_item_t *item);
+static size_t sgtm_mp_find_rule(sgtm_mp_container_t *c, sgtm_str_t *key,
+    unsigned type, unsigned char *buf, sgtm_rule_t *rule);
 static int sgtm_mp_drops(sgtm_mp_container_t *c, const sgtm_rule_t *rule,
     const sgtm_json_item_t *item);
-static int sgtm_mp_stays(sgtm_mp_container_t *c, const sgtm_str_t *key);
 static int sgtm_mp_replaced(sgtm_mp_container_t *c,
     const sgtm_json_item_t *item, const sgtm_str_t *key);
 static int sgtm_mp_value(sgtm_mp_container_t *c, const sgtm_json_item_t *item);
@@ -77,6 +79,7 @@ sgtm_mp_rewrite(const sgtm_rewrite_t *rules, uint32_t drop,
 
     root.rw = &rw;
     root.level = SGTM_MP_ROOT;
+    root.fields = 1;
 
     sgtm_mp_put(&rw, in->data, (size_t) (value.data - in->data));
     sgtm_mp_object(&root, &value);
@@ -190,7 +193,7 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
     size_t                len;
     sgtm_str_t            key;
     sgtm_rule_t           rule;
-    unsigned char        *start;
+    unsigned char        *start, buf[SGTM_MP_FIELD];
     sgtm_mp_rewrite_t    *rw;
     sgtm_mp_container_t   below;
 
@@ -204,16 +207,17 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
     key.len = sgtm_mp_string(rw, &item->key);
     key.data = rw->scratch;
 
-    len = sgtm_mp_path(rw, c->path, &key);
-    sgtm_mp_rule(rw, c->level, c->path, len, &key, item->type, &rule);
+    len = sgtm_mp_find_rule(c, &key, item->type, buf, &rule);
 
     memset(&below, 0, sizeof(sgtm_mp_container_t));
 
     below.rw = rw;
     below.level = sgtm_mp_below(c, &key);
+    below.fields = c->fields && below.level != SGTM_MP_PARAMS
+                   && below.level != SGTM_MP_PROPS;
     below.path = (below.level == SGTM_MP_OTHER) ? len : 0;
 
-    if (!sgtm_mp_stays(c, &key) && sgtm_mp_drops(c, &rule, item)) {
+    if (!sgtm_mp_stays(c->level, &key) && sgtm_mp_drops(c, &rule, item)) {
         return 0;
     }
 
@@ -253,6 +257,37 @@ sgtm_mp_member(sgtm_mp_container_t *c, const sgtm_json_item_t *item)
 }
 
 
+/*
+ * What holds for a member, by its name as it is and, if it may be a field's, by
+ * that which the rules have for it: key is that one then.  The length of its
+ * path is returned.
+ */
+
+static size_t
+sgtm_mp_find_rule(sgtm_mp_container_t *c, sgtm_str_t *key, unsigned type,
+    unsigned char *buf, sgtm_rule_t *rule)
+{
+    size_t       len;
+    sgtm_rule_t  field;
+
+    len = sgtm_mp_path(c->rw, c->path, key);
+    sgtm_mp_rule(c->rw, c->level, c->path, len, key, type, rule);
+
+    if (!c->fields || !sgtm_mp_field(key, buf)) {
+        return len;
+    }
+
+    len = sgtm_mp_path(c->rw, c->path, key);
+    sgtm_mp_rule(c->rw, c->level, c->path, len, key, type, &field);
+
+    rule->deny |= field.deny;
+    rule->flags |= field.flags;
+    rule->key = rule->key ? rule->key : field.key;
+
+    return len;
+}
+
+
 static int
 sgtm_mp_drops(sgtm_mp_container_t *c, const sgtm_rule_t *rule,
     const sgtm_json_item_t *item)
@@ -278,32 +313,6 @@ sgtm_mp_drops(sgtm_mp_container_t *c, const sgtm_rule_t *rule,
     return item->type >= SGTM_JSON_ARRAY
            || (item->type == SGTM_JSON_NUMBER
                && !sgtm_mp_digits(&item->value));
-}
-
-
-/* what a body can't be without */
-
-static int
-sgtm_mp_stays(sgtm_mp_container_t *c, const sgtm_str_t *key)
-{
-    static const sgtm_str_t  root[] = {
-        sgtm_string("events"),
-        sgtm_string("client_id"),
-        sgtm_string("app_instance_id"),
-        { 0, NULL }
-    };
-
-    static const sgtm_str_t  event[] = {
-        sgtm_string("name"),
-        sgtm_string("params"),
-        { 0, NULL }
-    };
-
-    if (c->level == SGTM_MP_ROOT) {
-        return sgtm_mp_one_of(key, root);
-    }
-
-    return c->level == SGTM_MP_EVENT && sgtm_mp_one_of(key, event);
 }
 
 
@@ -417,6 +426,8 @@ sgtm_mp_user(sgtm_mp_container_t *c, sgtm_mp_container_t *below,
 
         below->user = 1;
     }
+
+    below->fields = 1;
 
     field = sgtm_user_path(key, &part);
 

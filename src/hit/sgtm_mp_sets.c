@@ -35,6 +35,7 @@ static int sgtm_mp_denied(sgtm_mp_rewrite_t *rw, unsigned level,
 static void sgtm_mp_force(sgtm_mp_rewrite_t *rw, unsigned level,
     const char *name, const char *value);
 static int sgtm_mp_begins(const sgtm_str_t *name, const char *prefix);
+static int sgtm_mp_one_of(const sgtm_str_t *name, const sgtm_str_t *list);
 static int sgtm_mp_same(const sgtm_str_t *a, const sgtm_str_t *b);
 
 
@@ -432,6 +433,38 @@ sgtm_mp_force(sgtm_mp_rewrite_t *rw, unsigned level, const char *name,
 
 
 int
+sgtm_mp_field(sgtm_str_t *key, unsigned char *buf)
+{
+    size_t         i, n;
+    unsigned char  c;
+
+    if (key->len > SGTM_MAX_KEY) {
+        return 0;
+    }
+
+    for (i = 0, n = 0; i < key->len; i++) {
+        c = key->data[i];
+
+        if (c >= 'A' && c <= 'Z') {
+            buf[n++] = '_';
+            c |= 0x20;
+        }
+
+        buf[n++] = c;
+    }
+
+    if (n == key->len) {
+        return 0;
+    }
+
+    key->data = buf;
+    key->len = n;
+
+    return 1;
+}
+
+
+int
 sgtm_mp_digits(const sgtm_str_t *number)
 {
     size_t  i;
@@ -447,6 +480,29 @@ sgtm_mp_digits(const sgtm_str_t *number)
 
 
 int
+sgtm_mp_stays(unsigned level, const sgtm_str_t *key)
+{
+    static const sgtm_str_t  root[] = {
+        sgtm_string("events"),
+        sgtm_string("client_id"),
+        sgtm_string("app_instance_id"),
+        { 0, NULL }
+    };
+
+    static const sgtm_str_t  event[] = {
+        sgtm_string("name"),
+        sgtm_string("params"),
+        { 0, NULL }
+    };
+
+    return (level == SGTM_MP_ROOT && sgtm_mp_one_of(key, root))
+           || (level == SGTM_MP_EVENT && sgtm_mp_one_of(key, event));
+}
+
+
+/* whether a name is in a list that an empty one ends */
+
+static int
 sgtm_mp_one_of(const sgtm_str_t *name, const sgtm_str_t *list)
 {
     for ( /* void */ ; list->len; list++) {

@@ -87,11 +87,21 @@ size_t sgtm_mp_path(sgtm_mp_rewrite_t *rw, size_t path, const sgtm_str_t *key);
 void sgtm_mp_rule(sgtm_mp_rewrite_t *rw, unsigned level, size_t path,
     size_t len, const sgtm_str_t *key, unsigned type, sgtm_rule_t *rule);
 
+/*
+ * Fields of the protocol have a second spelling in JSON, that of Protocol
+ * Buffers: "userId" for "user_id".  Writes the first one of such a key to buf,
+ * of SGTM_MP_FIELD bytes, and sets the key to it.  0: it has no capitals, or is
+ * too long for a field.
+ */
+int sgtm_mp_field(sgtm_str_t *key, unsigned char *buf);
+
+#define SGTM_MP_FIELD  (2 * SGTM_MAX_KEY)
+
 /* whether a number has digits alone */
 int sgtm_mp_digits(const sgtm_str_t *number);
 
-/* whether a name is in a list that an empty one ends */
-int sgtm_mp_one_of(const sgtm_str_t *name, const sgtm_str_t *list);
+/* whether this member of a level is one that a body can't be without */
+int sgtm_mp_stays(unsigned level, const sgtm_str_t *key);
 
 
 #endif /* _SGTM_MP_SETS_H_INCLUDED_ */
