@@ -1477,7 +1477,9 @@ subtest 'passed paths, mode basic' => sub {
 subtest 'form data' => sub {
     my @opt = (body => 'em=zqform', cookie => '_ga=1');
 
-    for my $path (qw(d/ccm/form-data/12345 ccm/form-data/12345)) {
+    for my $path (qw(d/ccm/form-data/12345 ccm/form-data/12345
+                     CCM/Form-Data/1))
+    {
         for my $mode (qw(metrics basic)) {
             for my $signal ('gcd=13r3r3p3r5l1', $denied, 'x=1', 'gcs=G111') {
                 my ($got, $res) = hit("/$mode/$path?$signal&em=zqform", @opt);

@@ -584,6 +584,35 @@ subtest 'set and remove' => sub {
 };
 
 
+# JSON that nobody has read is not to pass under another name
+
+subtest 'the path in any case' => sub {
+    my $body = body_of(user_id => '"LEAK"', params => '"gclid":"LEAK"');
+
+    for my $path ('MP/collect', 'mp/Collect/', 'mp/collect/', 'm%50/c%4Fllect')
+    {
+        my ($res, $got, $log) = ask("/default/$path?$query", $body);
+
+        is $res->{status}, 204, "$path: 204";
+        is $got && $got->{uri}, "/mp/collect?$query", 'it arrives as itself';
+        unlike $got && $got->{body}, qr/LEAK/, 'redacted';
+        unlike $log, qr/\Q$secret\E/, 'no secret in the log';
+
+        ($res, $got) = ask("/default/$path?measurement_id=G-ABC1234567", $body);
+        is $res->{status}, 403, 'no secret: 403';
+        is $got, undef, 'nothing arrives';
+    }
+
+    my ($res, $got, $log) = ask("/off/mp/colect?$query", $body);
+    is $got && $got->{uri}, "/mp/colect?$query", 'another path is another';
+    unlike $log, qr/\Q$secret\E/, 'without the secret in the log';
+
+    ($res, $got) = ask("/off/Debug/MP/collect?$query", $body);
+    is $res->{status}, 200, 'its validation, too';
+    is $got, undef, 'which nothing arrives of';
+};
+
+
 # Google's parser takes the fields of the protocol in two spellings
 
 subtest 'the other spelling' => sub {

@@ -437,6 +437,13 @@ subtest 'what is refused' => sub {
            'and as refused';
     }
 
+    for my $shop (qw(Stripe stripe/ STRIPE//)) {
+        my $res = post('metrics', $shop, $good);
+
+        is $res->{status}, 401, "$shop is no way past the signature";
+        is +(my @none = $tag->requests), 0, 'nothing arrives';
+    }
+
     my $res = $t->get('/metrics/webhook/stripe');
 
     is $res->{status}, 405, 'no GET';

@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
 #include "../hit/sgtm_mp.h"
+#include "../intake/ngx_http_sgtm_mp.h"
 #include "ngx_http_sgtm_commit.h"
 #include "ngx_http_sgtm_consent.h"
 #include "ngx_http_sgtm_dedup.h"
@@ -186,7 +187,8 @@ ngx_http_sgtm_gate_mp_forward(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     rw.npa = (ctx->deny & SGTM_DENY_AD_PERSONALIZATION)
              && ctx->conf->tables->npa;
 
-    if (ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
+    if (ngx_http_sgtm_mp_uri(r, ctx) != NGX_OK
+        || ngx_http_sgtm_commit_head(r, ctx) != NGX_OK
         || ngx_http_sgtm_gate_mp_args(r, ctx) != NGX_OK
         || (rw.user_data && ngx_http_sgtm_commit_user_data(r, 0) != NGX_OK)
         || ngx_http_sgtm_gate_mp_set(r, ctx, &rw, mp, drop, body) != NGX_OK)

@@ -649,7 +649,9 @@ ngx_http_sgtm_end(void *data)
 
     if (!ctx->committed || ctx->route == NGX_HTTP_SGTM_ROUTE_OPAQUE
         || ctx->route == NGX_HTTP_SGTM_ROUTE_MP
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK
+        || (ctx->route != NGX_HTTP_SGTM_ROUTE_HIT
+            && ngx_http_sgtm_mp_has_secret(&r->args)))
     {
         ngx_http_sgtm_log_strip(r, ctx);
     }

@@ -16,10 +16,13 @@
 #define NGX_HTTP_SGTM_ENCODED_MIN  40
 
 
+/* the first two in any case: what they stop is not to pass as another path */
+
 typedef enum {
     NGX_HTTP_SGTM_PATH_IS = 0,
-    NGX_HTTP_SGTM_PATH_ENDS,           /* is it, or ends in "/" and it */
-    NGX_HTTP_SGTM_PATH_HOLDS           /* begins with it, or holds "/" and it */
+    NGX_HTTP_SGTM_PATH_FORM,           /* begins with it, or holds "/" and it */
+    NGX_HTTP_SGTM_PATH_HOLDS,          /* the same */
+    NGX_HTTP_SGTM_PATH_ENDS            /* is it, or ends in "/" and it */
 } ngx_http_sgtm_path_e;
 
 
@@ -36,6 +39,8 @@ typedef struct {
 } ngx_http_sgtm_methods_t;
 
 
+static ngx_uint_t ngx_http_sgtm_route_is(ngx_http_sgtm_path_t *known,
+    u_char *p);
 static ngx_uint_t ngx_http_sgtm_route_encoded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
@@ -77,7 +82,7 @@ static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
     { ngx_string("ns.html"), NGX_HTTP_SGTM_PATH_IS,
       NGX_HTTP_SGTM_ROUTE_TAG },
 
-    { ngx_string("ccm/form-data/"), NGX_HTTP_SGTM_PATH_HOLDS,
+    { ngx_string("ccm/form-data/"), NGX_HTTP_SGTM_PATH_FORM,
       NGX_HTTP_SGTM_ROUTE_USER_DATA },
 
     { ngx_string("healthy"), NGX_HTTP_SGTM_PATH_ENDS,
@@ -215,24 +220,36 @@ ngx_http_sgtm_route_path(ngx_str_t *path)
             p = path->data;
         }
 
-        if (ngx_memcmp(p, known->name.data, known->name.len) == 0) {
+        if (ngx_http_sgtm_route_is(known, p)) {
             return known->route;
         }
 
-        if (known->match != NGX_HTTP_SGTM_PATH_HOLDS) {
+        if (known->match != NGX_HTTP_SGTM_PATH_FORM
+            && known->match != NGX_HTTP_SGTM_PATH_HOLDS)
+        {
             continue;
         }
 
         for (p++; p + known->name.len <= last; p++) {
-            if (p[-1] == '/'
-                && ngx_memcmp(p, known->name.data, known->name.len) == 0)
-            {
+            if (p[-1] == '/' && ngx_http_sgtm_route_is(known, p)) {
                 return known->route;
             }
         }
     }
 
     return NGX_HTTP_SGTM_ROUTE_PASS;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_route_is(ngx_http_sgtm_path_t *known, u_char *p)
+{
+    if (ngx_memcmp(p, known->name.data, known->name.len) == 0) {
+        return 1;
+    }
+
+    return known->match <= NGX_HTTP_SGTM_PATH_FORM
+           && ngx_strncasecmp(p, known->name.data, known->name.len) == 0;
 }
 
 

@@ -335,6 +335,62 @@ ngx_http_sgtm_mp_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+ngx_int_t
+ngx_http_sgtm_mp_uri(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char  *p;
+    size_t   prefix;
+
+    static ngx_str_t  path = ngx_string("mp/collect");
+
+    if (ctx->path.len == path.len
+        && ngx_memcmp(ctx->path.data, path.data, path.len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    prefix = ctx->path.data - r->uri.data;
+
+    p = ngx_pnalloc(r->pool, prefix + path.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, r->uri.data, prefix);
+    ngx_memcpy(p + prefix, path.data, path.len);
+
+    r->uri.data = p;
+    r->uri.len = prefix + path.len;
+
+    ctx->path.data = p + prefix;
+    ctx->path.len = path.len;
+
+    /* what the client has sent is for the log, without its arguments */
+
+    r->valid_unparsed_uri = 0;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_mp_has_secret(ngx_str_t *in)
+{
+    sgtm_arg_t   arg;
+    sgtm_args_t  args;
+
+    sgtm_args_init(&args, ngx_http_sgtm_str(in));
+
+    while (sgtm_args_next(&args, &arg)) {
+        if (ngx_http_sgtm_mp_is_secret(&arg)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 u_char *
 ngx_http_sgtm_mp_strip_secret(u_char *out, ngx_str_t *in)
 {

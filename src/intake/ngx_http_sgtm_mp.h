@@ -46,6 +46,16 @@ ngx_int_t ngx_http_sgtm_mp_args(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
+ * Makes the path below the prefix "mp/collect", whatever it was: a shop's, or
+ * this one in capitals or with a slash at its end.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_mp_uri(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/* whether arguments have an "api_secret" */
+ngx_uint_t ngx_http_sgtm_mp_has_secret(ngx_str_t *args);
+
+/*
  * Copies arguments without any "api_secret", at most args->len bytes; returns
  * the end of what it wrote.
  */

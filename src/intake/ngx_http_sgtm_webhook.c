@@ -41,8 +41,6 @@ static ngx_int_t ngx_http_sgtm_webhook_seen(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
 static ngx_int_t ngx_http_sgtm_webhook_send(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
-static ngx_int_t ngx_http_sgtm_webhook_uri(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_webhook_args(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_webhook_headers(ngx_http_request_t *r,
@@ -176,15 +174,21 @@ ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
 ngx_http_sgtm_webhook_t *
 ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
 {
-    size_t                    len;
+    size_t                    len, n;
     ngx_str_t                *name;
     ngx_uint_t                i;
     ngx_http_sgtm_webhook_t  *webhook;
 
-    len = sizeof(NGX_HTTP_SGTM_WEBHOOK_PATH) - 1;
-
     if (ctx->conf->webhooks == NULL) {
         return NULL;
+    }
+
+    /* in any case and with slashes at the end, as the route has it */
+
+    len = sizeof(NGX_HTTP_SGTM_WEBHOOK_PATH) - 1;
+
+    for (n = ctx->path.len; n && ctx->path.data[n - 1] == '/'; n--) {
+        /* void */
     }
 
     webhook = ctx->conf->webhooks->elts;
@@ -192,8 +196,9 @@ ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
     for (i = 0; i < ctx->conf->webhooks->nelts; i++) {
         name = &ngx_http_sgtm_webhook_shops[webhook[i].shop].name;
 
-        if (ctx->path.len == len + name->len
-            && ngx_memcmp(ctx->path.data + len, name->data, name->len) == 0)
+        if (n == len + name->len
+            && ngx_strncasecmp(ctx->path.data + len, name->data, name->len)
+               == 0)
         {
             return &webhook[i];
         }
@@ -419,7 +424,6 @@ ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     cJSON_free(text);
 
     if (json.data == NULL
-        || ngx_http_sgtm_webhook_uri(r, ctx) != NGX_OK
         || ngx_http_sgtm_webhook_args(r, ctx) != NGX_OK
         || ngx_http_sgtm_webhook_headers(r, ctx) != NGX_OK
         || ngx_http_sgtm_commit_body(r, json.data, json.len) != NGX_OK)
@@ -428,37 +432,6 @@ ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     return ngx_http_sgtm_gate_mp(r, ctx, &json);
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_webhook_uri(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
-{
-    u_char     *p;
-    size_t      prefix;
-    ngx_str_t   path = ngx_string("mp/collect");
-
-    prefix = ctx->path.data - r->uri.data;
-
-    p = ngx_pnalloc(r->pool, prefix + path.len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(p, r->uri.data, prefix);
-    ngx_memcpy(p + prefix, path.data, path.len);
-
-    r->uri.data = p;
-    r->uri.len = prefix + path.len;
-
-    ctx->path.data = p + prefix;
-    ctx->path.len = path.len;
-
-    /* what the client has sent is for the log, without its arguments */
-
-    r->valid_unparsed_uri = 0;
-
-    return NGX_OK;
 }
 
 
