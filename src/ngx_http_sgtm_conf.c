@@ -11,6 +11,7 @@
 #include "tenant/ngx_http_sgtm_zone.h"
 
 
+static void ngx_http_sgtm_conf_warn_remove(ngx_conf_t *cf, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_sgtm_origin_t *origin);
 static ngx_int_t ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host);
@@ -163,16 +164,6 @@ ngx_http_sgtm_conf_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             *np = e[i].value;
             return NGX_CONF_OK;
         }
-    }
-
-    if (e == ngx_http_sgtm_fallbacks
-        && value[1].len == 5 && ngx_strncmp(value[1].data, "queue", 5) == 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"queue\" in \"sgtm_fallback\", "
-                           "there is no queue in this version, "
-                           "it must be \"client\" or \"off\"");
-        return NGX_CONF_ERROR;
     }
 
     last = buf;
@@ -361,9 +352,59 @@ ngx_http_sgtm_conf_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         *name = value[i];
+
+        if (cmd->offset == offsetof(ngx_http_sgtm_loc_conf_t, remove)) {
+            ngx_http_sgtm_conf_warn_remove(cf, &value[i]);
+        }
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* "g*" is meant for "gclid" and its like, and takes the consent, too */
+
+static void
+ngx_http_sgtm_conf_warn_remove(ngx_conf_t *cf, ngx_str_t *value)
+{
+    size_t      len;
+    u_char     *last, buf[64];
+    ngx_str_t  *name;
+
+    static ngx_str_t  names[] = {
+        ngx_string("v"),
+        ngx_string("tid"),
+        ngx_string("cid"),
+        ngx_string("gcs"),
+        ngx_string("gcd"),
+        ngx_null_string
+    };
+
+    last = buf;
+    len = value->len;
+
+    if (value->data[len - 1] == '*') {
+        len--;
+    }
+
+    for (name = names; name->len; name++) {
+
+        if (name->len < len || (name->len > len && len == value->len)
+            || ngx_strncmp(name->data, value->data, len) != 0)
+        {
+            continue;
+        }
+
+        last = ngx_slprintf(last, buf + sizeof(buf), "%s\"%V\"",
+                            last == buf ? "" : ", ", name);
+    }
+
+    if (last != buf) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"sgtm_remove_param %V\" leaves hits without %*s, "
+                           "which the tagging server goes by",
+                           value, (size_t) (last - buf), buf);
+    }
 }
 
 

@@ -552,7 +552,15 @@ my @warnings = (
     [ 'enterprise by default, without a queue', '', qr/queue|lost/,
       'sgtm_endpoint a.example; sgtm_tag_id G-ABC1234567;' ],
 
+    [ 'g* covers gcs and gcd', 'sgtm_remove_param ep.a g*;',
+      qr/"sgtm_remove_param g\*" leaves hits without "gcs", "gcd"/ ],
+    [ 't* covers tid', 'sgtm_remove_param t*;', qr/without "tid"/ ],
+    [ 'v', 'sgtm_remove_param v;', qr/without "v"/ ],
+    [ 'cid', 'sgtm_remove_param cid;', qr/without "cid"/ ],
+
     # and none where it is meant
+    [ 'other parameters', 'sgtm_remove_param gclid ga* gcsx vi cidx tidal* ep.*;',
+      undef ],
     [ 'one list', '', undef,
       'sgtm_endpoint a.example; sgtm_tag_id G-ABC1234567; sgtm_fallback off;' ],
     [ 'basic with a source',
