@@ -229,8 +229,9 @@ ngx_http_sgtm_dedup_create(ngx_shm_zone_t *shm_zone)
     if (n < NGX_HTTP_SGTM_DEDUP_MIN) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "sgtm_zone \"%V\" of %uzk is too small for "
-                      "\"sgtm_dedup\": it has room for %uz ids, of %d bytes "
-                      "each, and %d are the least", &shm_zone->shm.name,
+                      "\"sgtm_dedup\" and \"sgtm_webhook\": it has room for "
+                      "%uz ids, of %d bytes each, and %d are the least",
+                      &shm_zone->shm.name,
                       shm_zone->shm.size / 1024, n, SGTM_SEEN_ENTRY,
                       NGX_HTTP_SGTM_DEDUP_MIN);
         return NULL;
@@ -242,13 +243,14 @@ ngx_http_sgtm_dedup_create(ngx_shm_zone_t *shm_zone)
     if (table == NULL || mem == NULL) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "sgtm_zone \"%V\" has no room in one piece for "
-                      "\"sgtm_dedup\"", &shm_zone->shm.name);
+                      "\"sgtm_dedup\" and \"sgtm_webhook\"",
+                      &shm_zone->shm.name);
         goto failed;
     }
 
     if (getentropy(table->key, SGTM_SIPHASH_KEY) == -1) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
-                      "getentropy() for \"sgtm_dedup\" failed");
+                      "getentropy() failed");
         goto failed;
     }
 

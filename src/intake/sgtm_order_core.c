@@ -468,7 +468,7 @@ void
 sgtm_order_items(sgtm_order_t *order, cJSON *params, const cJSON *array,
     const sgtm_field_t *fields)
 {
-    size_t        n;
+    size_t        n, seen;
     cJSON        *items, *item;
     const cJSON  *from;
 
@@ -483,10 +483,13 @@ sgtm_order_items(sgtm_order_t *order, cJSON *params, const cJSON *array,
     }
 
     n = 0;
+    seen = 0;
+
+    /* what has neither id nor name is no item, but costs as one */
 
     cJSON_ArrayForEach(from, array) {
 
-        if (n == SGTM_ORDER_MAX_ITEMS) {
+        if (seen++ == SGTM_ORDER_MAX_ITEMS) {
             break;
         }
 
