@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v,
+    ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_variable_detached(ngx_http_request_t *r,
     uintptr_t data, ngx_str_t *value);
 
@@ -267,18 +269,7 @@ ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (value.len == 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    v->data = value.data;
-    v->len = value.len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    return NGX_OK;
+    return ngx_http_sgtm_variable_set(v, &value);
 }
 
 
@@ -307,13 +298,20 @@ ngx_http_sgtm_variable_ctx(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         return NGX_ERROR;
     }
 
-    if (value.len == 0) {
+    return ngx_http_sgtm_variable_set(v, &value);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    if (value->len == 0) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    v->data = value.data;
-    v->len = value.len;
+    v->data = value->data;
+    v->len = value->len;
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;

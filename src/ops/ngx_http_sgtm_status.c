@@ -156,8 +156,7 @@ ngx_http_sgtm_status_handler(ngx_http_request_t *r)
     w.last = &w.out;
     w.smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
 
-    zone = w.smcf->zone ? ((ngx_slab_pool_t *) w.smcf->zone->shm.addr)->data
-                        : NULL;
+    zone = w.smcf->zone ? ngx_http_sgtm_zone(w.smcf) : NULL;
 
     text = ngx_http_sgtm_status_prometheus(r);
 

@@ -280,7 +280,7 @@ ngx_http_sgtm_status_targets_text(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_target_stat_t    *ts;
     ngx_http_sgtm_target_family_t  *f;
 
-    for (n = 0; n < 3; n++) {
+    for (n = 0; n < sgtm_nelts(ngx_http_sgtm_target_families); n++) {
         f = &ngx_http_sgtm_target_families[n];
 
         if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE)
