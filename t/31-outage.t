@@ -31,7 +31,10 @@ sub proved {
 
 proved(SGTM::Proof::Outage::failures(%few, modes => [qw(down 503 reset cut)]));
 proved(SGTM::Proof::Outage::tls(%few));
-proved(SGTM::Proof::Outage::dns(%few));
+
+# a name that was found is known for a second
+
+proved(SGTM::Proof::Outage::dns(%few, seconds => 3));
 
 for my $prefix ('/metrics/', '/queued/') {
     proved(SGTM::Proof::Outage::down(prefix => $prefix, seconds => 2,

@@ -33,16 +33,18 @@ sub kills {
 
     both($loss, $opt{rate}, $opt{seconds}, prefix => '/queued/', wait => 5);
 
-    my $n = 0;
+    my ($n, $killed) = (0, 0);
 
     for my $moment (moments($opt{kills}, $opt{seconds})) {
         sleep $start + $moment - time if $start + $moment > time;
 
         if (++$n % 2) {
-            $t->kill_worker;
+            # there may be none at this moment
+            $killed++ if $t->kill_worker;
             next;
         }
 
+        $killed++;
         $t->crash($n % 4 ? rand 0.2 : 0);
         $t->start_again;
     }
@@ -51,10 +53,16 @@ sub kills {
     my $drained = $loss->drain(60);
     my @bursts = $loss->bursts;
 
-    return finish($loss, what => "kill -9, $opt{kills} times, sync=$opt{sync}",
-                  doubled => $opt{doubled}, left => 0,
-                  note => sprintf 'drained in %.1f s, at most %d doubled at '
-                                  . 'once', $drained, $bursts[0] || 0);
+    my $row = finish($loss, what => "kill -9, $opt{kills} times, "
+                                    . "sync=$opt{sync}",
+                     doubled => $opt{doubled}, left => 0,
+                     note => sprintf 'drained in %.1f s, at most %d doubled at '
+                                     . 'once', $drained, $bursts[0] || 0);
+
+    push @{ $row->{bad} }, "only $killed were killed"
+        if $killed < 0.7 * $opt{kills};
+
+    return $row;
 }
 
 
@@ -97,11 +105,16 @@ sub cuts {
     # what a disk has damaged is set aside, and said
     $t->expect_log(qr/spool/) if $opt{loses};
 
-    return finish($loss, what => "power cut, $opt{cuts} times, "
-                                 . "sync=$opt{sync}",
-                  cuts => \@cuts, left => 0, lost_age => $opt{lost_age},
-                  loses => $opt{loses}, doubled => $opt{doubled},
-                  note => "$undone writes undone");
+    my $row = finish($loss, what => "power cut, $opt{cuts} times, "
+                                    . "sync=$opt{sync}",
+                     cuts => \@cuts, left => 0, lost_age => $opt{lost_age},
+                     loses => $opt{loses}, doubled => $opt{doubled},
+                     note => "$undone writes undone");
+
+    push @{ $row->{bad} }, 'no cut has undone a write'
+        if !$undone && $opt{sync} ne 'always';
+
+    return $row;
 }
 
 

@@ -39,6 +39,9 @@ sub down {
     sleep $before;
     $loss->tag->mode('down');
     sleep $start + $before + $opt{seconds} - time;
+
+    my @bad = _waits($loss, \%opt);
+
     $loss->tag->mode('up');
 
     my $up = time;
@@ -53,9 +56,26 @@ sub down {
         $note .= ', out of order ' . $loss->disorder($_) for @senders;
     }
 
-    return SGTM::Proof::Crash::finish(
+    my $row = SGTM::Proof::Crash::finish(
         $loss, what => "down for $opt{seconds} s, $opt{rate}/s, "
                        . $mode{$opt{prefix}}, note => $note);
+
+    push @{ $row->{bad} }, @bad;
+
+    return $row;
+}
+
+
+# A failure that nobody noticed proves nothing: at least a quarter of the hits
+# of its time is in the spool, while some may be waiting for an answer.
+
+sub _waits {
+    my ($loss, $opt) = @_;
+
+    my $waiting = $loss->t->status('/status')->{spool}{waiting};
+
+    return $waiting < $opt->{rate} * $opt->{seconds} / 4
+           ? "$waiting hits wait, so little has failed" : ();
 }
 
 
@@ -98,6 +118,9 @@ sub _failure {
     sleep 1;
     $break->();
     sleep $opt->{seconds};
+
+    my @bad = _waits($loss, $opt);
+
     $mend->();
 
     my $up = time;
@@ -107,10 +130,14 @@ sub _failure {
 
     my $note = sprintf 'drained %.1f s after it', time - $up;
 
-    return map {
+    my @rows = map {
         $loss->row(what => "$title for $opt->{seconds} s, $mode{$_}",
                    senders => $senders{$_}, start => $start, note => $note);
     } sort keys %senders;
+
+    push @{ $rows[0]{bad} }, @bad;
+
+    return @rows;
 }
 
 
