@@ -125,6 +125,17 @@ ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     }
 
     if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
+        && (conf->api_secrets || conf->webhooks)
+        && conf->consent_server->state[SGTM_ANALYTICS_STORAGE] == SGTM_DENIED)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm_consent_mode basic\" and "
+                      "\"sgtm_consent_server\" does not grant "
+                      "analytics_storage, of which servers and shops can't "
+                      "tell: all their events are denied", &clcf->name);
+    }
+
+    if (conf->consent_mode == NGX_HTTP_SGTM_CONSENT_BASIC
         && conf->consent_sources->nelts == 0
         && conf->consent_default->state[SGTM_ANALYTICS_STORAGE] == SGTM_DENIED)
     {

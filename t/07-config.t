@@ -539,6 +539,11 @@ subtest 'good values' => sub {
 
 # Warnings: what is written works, but hardly as it is meant.
 
+my $secrets = SGTM::Run::dir('secrets') . '/file';
+
+SGTM::Run::put($secrets, "a secret\n");
+chmod 0600, $secrets;
+
 my @warnings = (
     [ 'no list', '', qr/sgtm_tag_id|sgtm_container/,
       'sgtm_endpoint a.example; sgtm_fallback off;' ],
@@ -558,7 +563,19 @@ my @warnings = (
     [ 'v', 'sgtm_remove_param v;', qr/without "v"/ ],
     [ 'cid', 'sgtm_remove_param cid;', qr/without "cid"/ ],
 
+    [ 'basic, and servers that can grant nothing',
+      "sgtm_consent_mode basic; sgtm_api_secret $secrets;",
+      qr/sgtm_consent_server.*analytics_storage/ ],
+    [ 'the same of webhooks',
+      "sgtm_consent_mode basic; sgtm_webhook stripe secret_file=$secrets;",
+      qr/sgtm_consent_server.*analytics_storage/ ],
+
     # and none where it is meant
+    [ 'basic, and servers that may send',
+      "sgtm_consent_mode basic; sgtm_api_secret $secrets;
+       sgtm_consent_server analytics_storage=granted;", undef ],
+    [ 'advanced, and servers',
+      "sgtm_consent_mode advanced; sgtm_api_secret $secrets;", undef ],
     [ 'other parameters', 'sgtm_remove_param gclid ga* gcsx vi cidx tidal* ep.*;',
       undef ],
     [ 'one list', '', undef,

@@ -248,7 +248,7 @@
             const [name, value] = split(text.split(';')[0])[0];
             const now = after.find((pair) => pair[0] == name);
 
-            return [name, /HttpOnly/.test(text) ? 'hidden from scripts'
+            return [name, /HttpOnly/.test(text) ? 'not for scripts to see'
                           : !now ? 'has none'
                           : now[1] == value ? 'has it'
                           : 'has an older one', text];
