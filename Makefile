@@ -187,7 +187,9 @@ TOOLS_OUT := build$(if $(filter release,$(BUILD)),,/$(BUILD))
 STORE_SRCS := $(wildcard src/delivery/sgtm_*.c)
 STORE_LIBS = -lsqlite3
 
-SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS)
+# whether bytes are UTF-8 is what is asked of hit
+SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS) \
+    src/hit/sgtm_args_code.c src/hit/sgtm_json_check.c
 
 TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)
 
@@ -195,7 +197,7 @@ tools: $(TOOLS_OUT)/sgtm-spool
 	@:
 
 $(TOOLS_OUT)/sgtm-spool: $(SPOOL_SRCS) tools/sgtm-spool.h \
-    $(wildcard src/delivery/sgtm_*.h) src/hit/sgtm_hit.h
+    $(wildcard src/delivery/sgtm_*.h src/hit/*.h)
 	@mkdir -p $(@D)
 	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $(SPOOL_SRCS) $(LD_OPT) \
 	    $(STORE_LIBS)

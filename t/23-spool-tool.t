@@ -86,6 +86,10 @@ like $text, qr/^usage: sgtm-spool <directory> <command>/, 'helps';
 for (
     [ [], qr/^usage:/, 'nothing' ],
     [ [$dir], qr/^usage:/, 'no command' ],
+    [ [$dir, 'purge', '--all', '--limit', 2], qr/"purge" takes no --limit/,
+      'a limit to what is deleted' ],
+    [ [$dir, 'replay', '--all', '--limit', 2], qr/"replay" takes no --limit/,
+      'a limit to what is replayed' ],
     [ [$dir, 'lists'], qr/unknown command "lists"/, 'another command' ],
     [ [$dir, 'list', '--died'], qr/unknown option "--died"/, 'an option' ],
     [ [$dir, 'list', '--id'], qr/--id wants a value/, 'no value' ],

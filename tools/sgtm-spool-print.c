@@ -13,11 +13,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "hit/sgtm_json.h"
 #include "sgtm-spool.h"
 
 
 static void spool_json_base64(const sgtm_str_t *str);
-static size_t spool_char(const unsigned char *p, size_t len);
 
 
 void
@@ -108,7 +108,7 @@ spool_print_safe(const sgtm_str_t *str, int width)
 
     for ( /* void */ ; p < last; p += n) {
 
-        n = spool_char(p, (size_t) (last - p));
+        n = sgtm_json_utf8(p, last);
 
         /* also those of two bytes, U+0080 to U+009F */
 
@@ -140,7 +140,7 @@ spool_json_str(const char *name, const sgtm_str_t *str)
     static const char     escapes[] = "\"\"\\\\\bb\ff\nn\rr\tt";
 
     for (i = 0; i < str->len; i += n) {
-        n = spool_char(str->data + i, str->len - i);
+        n = sgtm_json_utf8(str->data + i, str->data + str->len);
 
         if (n == 0) {
             printf(",\"%s_base64\":\"", name);
@@ -195,47 +195,4 @@ spool_json_base64(const sgtm_str_t *str)
         putchar(n > 1 ? digits[bits >> 6 & 63] : '=');
         putchar(n > 2 ? digits[bits & 63] : '=');
     }
-}
-
-
-/* the bytes of the UTF-8 character at p; 0: it is none */
-
-static size_t
-spool_char(const unsigned char *p, size_t len)
-{
-    size_t    i, n;
-    unsigned  code;
-
-    if (p[0] < 0x80) {
-        return 1;
-    }
-
-    if (p[0] < 0xc2 || p[0] > 0xf4) {
-        return 0;
-    }
-
-    n = 2 + (p[0] >= 0xe0) + (p[0] >= 0xf0);
-
-    if (n > len) {
-        return 0;
-    }
-
-    code = p[0] & (0x7f >> n);
-
-    for (i = 1; i < n; i++) {
-
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-
-        code = code << 6 | (p[i] & 0x3f);
-    }
-
-    if ((n == 3 && code < 0x800) || (n == 4 && code < 0x10000)
-        || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-    {
-        return 0;
-    }
-
-    return n;
 }

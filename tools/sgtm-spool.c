@@ -46,7 +46,8 @@ typedef struct {
 struct spool_command_s {
     const char             *name;
     int                   (*handler)(spool_t *spool);
-    int                     chooses;   /* --id, --before or --all is needed */
+    unsigned                chooses:1; /* --id, --before or --all is needed */
+    unsigned                limits:1;  /* --limit may be given */
 };
 
 
@@ -75,13 +76,13 @@ static int spool_purge(spool_t *spool);
 
 
 static const spool_command_t  spool_commands[] = {
-    { "count",  spool_count,  0 },
-    { "list",   spool_list,   0 },
-    { "show",   spool_show,   0 },
-    { "export", spool_export, 0 },
-    { "replay", spool_replay, 1 },
-    { "purge",  spool_purge,  1 },
-    { NULL, NULL, 0 }
+    { "count",  spool_count,  0, 0 },
+    { "list",   spool_list,   0, 1 },
+    { "show",   spool_show,   0, 0 },
+    { "export", spool_export, 0, 1 },
+    { "replay", spool_replay, 1, 0 },
+    { "purge",  spool_purge,  1, 0 },
+    { NULL, NULL, 0, 0 }
 };
 
 
@@ -236,6 +237,12 @@ spool_args(spool_t *spool, int argc, char *const *argv)
     {
         return spool_usage("\"%s\" wants one of --id, --before and --all",
                            name);
+    }
+
+    /* who asks for ten to be deleted does not mean all */
+
+    if (spool->limit && !spool->command->limits) {
+        return spool_usage("\"%s\" takes no --limit", name);
     }
 
     if (spool->command->handler == spool_show && spool->id == 0) {
