@@ -968,6 +968,14 @@ EOC
         '"sha256_email_address":"' . Digest::SHA::sha256_hex('leak') . '"'/e;
     is $got->{body}, $want, 'and its body';
 
+    $tag->clear;
+    (my $other = $uri) =~ s{mp/collect}{MP/collect/};
+
+    is $q->post("/queued/$other", $body)->{status}, 204, 'by another name';
+    ($got) = $tag->wait_requests(1);
+    is $got->{uri}, "/mp/collect?$args&api_secret=$secret",
+       'it arrives so, too';
+
     for my $where (qw(queued direct)) {
         $res = $q->request('POST', "/$where/$uri",
                            [Host => 'down.example'], $body, nth => 2);
