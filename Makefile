@@ -266,9 +266,12 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
     build/fuzz/*.d build/fuzz/hit/*.d)
 
 
-# the same of the orders of shops, in src/intake and src/lib
+# the same of tenants, in src/tenant and src/lib, and of the orders of shops, in
+# src/intake, which knows both
 
-ORDER_SRCS := $(wildcard src/intake/sgtm_*.c src/lib/sgtm_*.c)
+TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
+TENANT_UNITS := $(filter build/unit/tenant% build/unit/form,$(UNITS))
+ORDER_SRCS := $(wildcard src/intake/sgtm_*.c) $(TENANT_SRCS)
 ORDER_UNITS := $(addprefix build/unit/,memory money order signature)
 
 build/unit/intake/%.o: src/intake/%.c
@@ -278,6 +281,12 @@ build/unit/intake/%.o: src/intake/%.c
 build/unit/lib/%.o: src/lib/%.c
 	@mkdir -p $(@D)
 	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+build/unit/tenant/%.o: src/tenant/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+$(TENANT_UNITS): $(TENANT_SRCS:src/%.c=build/unit/%.o)
 
 $(ORDER_UNITS): $(ORDER_SRCS:src/%.c=build/unit/%.o)
 
@@ -291,13 +300,21 @@ build/fuzz/lib/%.o: src/lib/%.c
 	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
 	    -fsanitize=fuzzer-no-link -c -o $@ $<
 
+build/fuzz/tenant/%.o: src/tenant/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
 build/fuzz/order: $(ORDER_SRCS:src/%.c=build/fuzz/%.o)
 
-.PRECIOUS: build/unit/intake/%.o build/unit/lib/%.o build/fuzz/intake/%.o \
-    build/fuzz/lib/%.o
+build/fuzz/tenant: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
+
+.PRECIOUS: build/unit/intake/%.o build/unit/lib/%.o build/unit/tenant/%.o \
+    build/fuzz/intake/%.o build/fuzz/lib/%.o build/fuzz/tenant/%.o
 
 -include $(wildcard build/unit/intake/*.d build/unit/lib/*.d \
-    build/fuzz/intake/*.d build/fuzz/lib/*.d)
+    build/unit/tenant/*.d build/fuzz/intake/*.d build/fuzz/lib/*.d \
+    build/fuzz/tenant/*.d)
 
 
 # the module, and where it is for another nginx than the one that is installed,

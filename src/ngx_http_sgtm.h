@@ -19,7 +19,10 @@
 #include "hit/sgtm_ga4.h"
 #include "hit/sgtm_names.h"
 #include "hit/sgtm_redact.h"
+#include "hit/sgtm_route.h"
 #include "gate/sgtm_seen.h"
+#include "tenant/sgtm_form.h"
+#include "tenant/sgtm_words.h"
 
 
 /* sgtm_str_t has the layout of ngx_str_t */
@@ -29,20 +32,20 @@
 /* headers of a request that are looked up once; others are again */
 #define NGX_HTTP_SGTM_ACTIONS            48
 
-#define NGX_HTTP_SGTM_TIER_ENTERPRISE    0
-#define NGX_HTTP_SGTM_TIER_PROFESSIONAL  1
-#define NGX_HTTP_SGTM_TIER_STARTER       2
+#define NGX_HTTP_SGTM_TIER_ENTERPRISE    SGTM_TIER_ENTERPRISE
+#define NGX_HTTP_SGTM_TIER_PROFESSIONAL  SGTM_TIER_PROFESSIONAL
+#define NGX_HTTP_SGTM_TIER_STARTER       SGTM_TIER_STARTER
 
-#define NGX_HTTP_SGTM_FALLBACK_OFF       0
-#define NGX_HTTP_SGTM_FALLBACK_CLIENT    1
-#define NGX_HTTP_SGTM_FALLBACK_QUEUE     2
+#define NGX_HTTP_SGTM_FALLBACK_OFF       SGTM_FALLBACK_OFF
+#define NGX_HTTP_SGTM_FALLBACK_CLIENT    SGTM_FALLBACK_CLIENT
+#define NGX_HTTP_SGTM_FALLBACK_QUEUE     SGTM_FALLBACK_QUEUE
 
 #define NGX_HTTP_SGTM_DELIVERY_DIRECT    0
 #define NGX_HTTP_SGTM_DELIVERY_QUEUED    1
 
-#define NGX_HTTP_SGTM_CONSENT_OFF        0
-#define NGX_HTTP_SGTM_CONSENT_BASIC      1
-#define NGX_HTTP_SGTM_CONSENT_ADVANCED   2
+#define NGX_HTTP_SGTM_CONSENT_OFF        SGTM_CONSENT_OFF
+#define NGX_HTTP_SGTM_CONSENT_BASIC      SGTM_CONSENT_BASIC
+#define NGX_HTTP_SGTM_CONSENT_ADVANCED   SGTM_CONSENT_ADVANCED
 
 #define NGX_HTTP_SGTM_CONFLICT_FIRST     0
 #define NGX_HTTP_SGTM_CONFLICT_STRICTEST 1
@@ -62,19 +65,19 @@
 /* what a request below the prefix is */
 
 typedef enum {
-    NGX_HTTP_SGTM_ROUTE_PASS = 0,      /* anything that has no other name */
-    NGX_HTTP_SGTM_ROUTE_HIT,
-    NGX_HTTP_SGTM_ROUTE_OPAQUE,        /* a hit that the gate can't read */
-    NGX_HTTP_SGTM_ROUTE_TAG,           /* one of Google's scripts */
-    NGX_HTTP_SGTM_ROUTE_SCRIPT,        /* our own */
-    NGX_HTTP_SGTM_ROUTE_USER_DATA,     /* form data of enhanced conversions */
-    NGX_HTTP_SGTM_ROUTE_PREVIEW,
-    NGX_HTTP_SGTM_ROUTE_HEALTH,
-    NGX_HTTP_SGTM_ROUTE_CORS,
-    NGX_HTTP_SGTM_ROUTE_MP,            /* Measurement Protocol */
-    NGX_HTTP_SGTM_ROUTE_MP_DEBUG,      /* its validation */
-    NGX_HTTP_SGTM_ROUTE_WEBHOOK,       /* an order of a shop */
-    NGX_HTTP_SGTM_ROUTE_N
+    NGX_HTTP_SGTM_ROUTE_PASS = SGTM_ROUTE_PASS,
+    NGX_HTTP_SGTM_ROUTE_HIT = SGTM_ROUTE_HIT,
+    NGX_HTTP_SGTM_ROUTE_OPAQUE = SGTM_ROUTE_OPAQUE,
+    NGX_HTTP_SGTM_ROUTE_TAG = SGTM_ROUTE_TAG,
+    NGX_HTTP_SGTM_ROUTE_SCRIPT = SGTM_ROUTE_SCRIPT,
+    NGX_HTTP_SGTM_ROUTE_USER_DATA = SGTM_ROUTE_USER_DATA,
+    NGX_HTTP_SGTM_ROUTE_PREVIEW = SGTM_ROUTE_PREVIEW,
+    NGX_HTTP_SGTM_ROUTE_HEALTH = SGTM_ROUTE_HEALTH,
+    NGX_HTTP_SGTM_ROUTE_CORS = SGTM_ROUTE_CORS,
+    NGX_HTTP_SGTM_ROUTE_MP = SGTM_ROUTE_MP,
+    NGX_HTTP_SGTM_ROUTE_MP_DEBUG = SGTM_ROUTE_MP_DEBUG,
+    NGX_HTTP_SGTM_ROUTE_WEBHOOK = SGTM_ROUTE_WEBHOOK,
+    NGX_HTTP_SGTM_ROUTE_N = SGTM_ROUTE_N
 } ngx_http_sgtm_route_e;
 
 
@@ -220,15 +223,6 @@ typedef struct {
 } ngx_http_sgtm_set_t;
 
 
-/* "https://a.example:8443", "a.example" or "*.a.example" */
-
-typedef struct {
-    ngx_str_t                  scheme;     /* empty: any */
-    ngx_str_t                  host;       /* with its port, if given */
-    unsigned                   wildcard:1; /* host begins with "." then */
-} ngx_http_sgtm_origin_t;
-
-
 /* a name of the list of request headers; action 0: the slot is free */
 
 typedef struct {
@@ -286,7 +280,7 @@ typedef struct {
     ngx_array_t               *redact;         /* of ngx_http_sgtm_redact_t */
     ngx_array_t               *cookies;        /* of ngx_str_t */
     ngx_array_t               *pass_headers;   /* of ngx_str_t */
-    ngx_array_t               *origins;        /* of ngx_http_sgtm_origin_t */
+    ngx_array_t               *origins;        /* of sgtm_origin_t */
     ngx_array_t               *set;            /* of ngx_http_sgtm_set_t */
     ngx_array_t               *remove;         /* of ngx_str_t */
     ngx_http_sgtm_dedup_conf_t  *dedup;        /* NULL: off */

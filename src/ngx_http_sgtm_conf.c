@@ -7,43 +7,15 @@
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
 #include "gate/ngx_http_sgtm_header_names.h"
-#include "gate/ngx_http_sgtm_route.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
 
 static void ngx_http_sgtm_conf_warn_remove(ngx_conf_t *cf, ngx_str_t *value);
-static ngx_int_t ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_sgtm_origin_t *origin);
-static ngx_int_t ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host);
-
-
-ngx_conf_enum_t  ngx_http_sgtm_tiers[] = {
-    { ngx_string("enterprise"), NGX_HTTP_SGTM_TIER_ENTERPRISE },
-    { ngx_string("professional"), NGX_HTTP_SGTM_TIER_PROFESSIONAL },
-    { ngx_string("starter"), NGX_HTTP_SGTM_TIER_STARTER },
-    { ngx_null_string, 0 }
-};
-
-
-ngx_conf_enum_t  ngx_http_sgtm_fallbacks[] = {
-    { ngx_string("queue"), NGX_HTTP_SGTM_FALLBACK_QUEUE },
-    { ngx_string("client"), NGX_HTTP_SGTM_FALLBACK_CLIENT },
-    { ngx_string("off"), NGX_HTTP_SGTM_FALLBACK_OFF },
-    { ngx_null_string, 0 }
-};
 
 
 ngx_conf_enum_t  ngx_http_sgtm_deliveries[] = {
     { ngx_string("direct"), NGX_HTTP_SGTM_DELIVERY_DIRECT },
     { ngx_string("queued"), NGX_HTTP_SGTM_DELIVERY_QUEUED },
-    { ngx_null_string, 0 }
-};
-
-
-ngx_conf_enum_t  ngx_http_sgtm_consent_modes[] = {
-    { ngx_string("off"), NGX_HTTP_SGTM_CONSENT_OFF },
-    { ngx_string("basic"), NGX_HTTP_SGTM_CONSENT_BASIC },
-    { ngx_string("advanced"), NGX_HTTP_SGTM_CONSENT_ADVANCED },
     { ngx_null_string, 0 }
 };
 
@@ -224,7 +196,7 @@ ngx_http_sgtm_conf_endpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (ngx_http_sgtm_conf_host(cf, &value[1]) != NGX_OK) {
+    if (!sgtm_form_address(ngx_http_sgtm_str(&value[1]))) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                                      "a host name with an optional port, "
                                      "as \"sgtm.example.com\", without scheme");
@@ -242,7 +214,7 @@ ngx_http_sgtm_conf_ids(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     char  *p = conf;
 
     ngx_str_t     *value, *id;
-    ngx_uint_t     i, container, wanted;
+    ngx_uint_t     i, wanted;
     ngx_array_t  **ids;
 
     ids = (ngx_array_t **) (p + cmd->offset);
@@ -261,11 +233,8 @@ ngx_http_sgtm_conf_ids(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        container = (value[i].len > 4
-                     && ngx_strncmp(value[i].data, "GTM-", 4) == 0);
-
-        if (container != wanted
-            || !sgtm_ga4_tag_id(ngx_http_sgtm_str(&value[i])))
+        if (!(wanted ? sgtm_form_container(ngx_http_sgtm_str(&value[i]))
+                     : sgtm_form_tag_id(ngx_http_sgtm_str(&value[i]))))
         {
             return ngx_http_sgtm_conf_invalid(cf, &value[i],
                             wanted ? "a container id as \"GTM-ABC1234\""
@@ -294,15 +263,7 @@ ngx_http_sgtm_conf_script_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (value[1].len == 0
-        || value[1].data[0] == '/'
-        || value[1].data[value[1].len - 1] == '/'
-        || ngx_strstr(value[1].data, "//")
-        || ngx_strstr(value[1].data, "./")
-        || value[1].data[value[1].len - 1] == '.'
-        || ngx_http_sgtm_conf_chars(&value[1], "-._/") != NGX_OK
-        || ngx_http_sgtm_route_path(&value[1]) != NGX_HTTP_SGTM_ROUTE_PASS)
-    {
+    if (!sgtm_form_script(ngx_http_sgtm_str(&value[1]))) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                                      "a path below the prefix, as \"t.js\", "
                                      "of letters, digits and \"-._/\", that "
@@ -331,11 +292,9 @@ ngx_http_sgtm_conf_names(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (value[i].len == 0
-            || value[i].len > SGTM_MAX_KEY
-            || value[i].data[0] == '*'
+        if (!sgtm_form_name(ngx_http_sgtm_str(&value[i]))
             || (header
-                && (ngx_http_sgtm_conf_chars(&value[i], "-_") != NGX_OK
+                && (!sgtm_form_chars(ngx_http_sgtm_str(&value[i]), "-_")
                     || ngx_http_sgtm_header_names_own(&value[i]))))
         {
             return ngx_http_sgtm_conf_invalid(cf, &value[i],
@@ -413,79 +372,32 @@ ngx_http_sgtm_conf_origins(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
-    ngx_str_t               *value;
-    ngx_uint_t               i;
-    ngx_http_sgtm_origin_t  *origin;
+    ngx_str_t      *value;
+    ngx_uint_t      i;
+    sgtm_origin_t  *origin;
 
     value = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
 
         origin = ngx_http_sgtm_conf_push(cf, &slcf->origins,
-                                         sizeof(ngx_http_sgtm_origin_t));
+                                         sizeof(sgtm_origin_t));
         if (origin == NULL) {
             return NGX_CONF_ERROR;
         }
 
-        if (ngx_http_sgtm_conf_origin(cf, &value[i], origin) != NGX_OK) {
+        if (!sgtm_form_origin(ngx_http_sgtm_str(&value[i]), origin)) {
             return ngx_http_sgtm_conf_invalid(cf, &value[i],
                                      "an origin as \"https://shop.example\", "
                                      "\"shop.example\" or \"*.shop.example\"");
         }
+
+        /* browsers write origins in lower case */
+
+        sgtm_form_lower(ngx_http_sgtm_str(&value[i]));
     }
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_conf_origin(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_sgtm_origin_t *origin)
-{
-    ngx_str_t  host;
-
-    ngx_memzero(origin, sizeof(ngx_http_sgtm_origin_t));
-
-    host = *value;
-
-    if (host.len == 4 && ngx_strncasecmp(host.data, (u_char *) "null", 4) == 0)
-    {
-        return NGX_ERROR;
-    }
-
-    if (host.len > 8 && ngx_strncasecmp(host.data, (u_char *) "https://", 8)
-                        == 0)
-    {
-        ngx_str_set(&origin->scheme, "https");
-        host.data += 8;
-        host.len -= 8;
-
-    } else if (host.len > 7
-               && ngx_strncasecmp(host.data, (u_char *) "http://", 7) == 0)
-    {
-        ngx_str_set(&origin->scheme, "http");
-        host.data += 7;
-        host.len -= 7;
-    }
-
-    if (host.len > 2 && host.data[0] == '*' && host.data[1] == '.') {
-        origin->wildcard = 1;
-        host.data++;
-        host.len--;
-    }
-
-    origin->host = host;
-
-    /* browsers write origins in lower case */
-
-    ngx_strlow(host.data, host.data, host.len);
-
-    if (origin->wildcard) {
-        host.data++;
-        host.len--;
-    }
-
-    return ngx_http_sgtm_conf_host(cf, &host);
 }
 
 
@@ -501,56 +413,6 @@ ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value, char *allowed)
                        value, directive, allowed);
 
     return NGX_CONF_ERROR;
-}
-
-
-/* a host name or address, with an optional port; no user, no path */
-
-static ngx_int_t
-ngx_http_sgtm_conf_host(ngx_conf_t *cf, ngx_str_t *host)
-{
-    ngx_url_t  u;
-
-    if (host->len == 0
-        || host->data[0] == '.'
-        || host->data[0] == '-'
-        || ngx_http_sgtm_conf_chars(host, "-._:[]") != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *host;
-    u.no_resolve = 1;
-    u.uri_part = 1;
-    u.default_port = 443;
-
-    return ngx_parse_url(cf->pool, &u);
-}
-
-
-ngx_int_t
-ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed)
-{
-    u_char      ch;
-    ngx_uint_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        ch = value->data[i];
-
-        if ((ch >= '0' && ch <= '9')
-            || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z'))
-        {
-            continue;
-        }
-
-        if (ngx_strchr(allowed, ch) == NULL || ch == '\0') {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
 }
 
 

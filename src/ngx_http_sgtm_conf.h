@@ -45,18 +45,16 @@ char *ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
     char *allowed);
 
-/* NGX_OK: a value has letters, digits and what is allowed besides */
-ngx_int_t ngx_http_sgtm_conf_chars(ngx_str_t *value, char *allowed);
-
 /* a new element of a list that may not be there yet; NULL: no memory */
 void *ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size);
 
 /* what an enumerated directive may be: cmd->post of conf_enum */
 
-extern ngx_conf_enum_t  ngx_http_sgtm_tiers[];
-extern ngx_conf_enum_t  ngx_http_sgtm_fallbacks[];
+#define ngx_http_sgtm_tiers          ((ngx_conf_enum_t *) sgtm_tiers)
+#define ngx_http_sgtm_fallbacks      ((ngx_conf_enum_t *) sgtm_fallbacks)
+#define ngx_http_sgtm_consent_modes  ((ngx_conf_enum_t *) sgtm_consent_modes)
+
 extern ngx_conf_enum_t  ngx_http_sgtm_deliveries[];
-extern ngx_conf_enum_t  ngx_http_sgtm_consent_modes[];
 extern ngx_conf_enum_t  ngx_http_sgtm_consent_conflicts[];
 extern ngx_conf_enum_t  ngx_http_sgtm_client_ips[];
 extern ngx_conf_enum_t  ngx_http_sgtm_encodeds[];

@@ -8,8 +8,6 @@
 #include "ngx_http_sgtm_conf.h"
 
 
-static ngx_int_t ngx_http_sgtm_conf_consent_type(u_char *data, size_t len,
-    ngx_uint_t *type);
 static ngx_int_t ngx_http_sgtm_conf_consent_pair(ngx_str_t *value,
     sgtm_consent_t *consent);
 
@@ -145,34 +143,34 @@ ngx_http_sgtm_conf_consent_default(ngx_conf_t *cf, ngx_command_t *cmd,
 static ngx_int_t
 ngx_http_sgtm_conf_consent_pair(ngx_str_t *value, sgtm_consent_t *consent)
 {
-    u_char      *p;
-    ngx_uint_t   i;
+    u_char             *p;
+    unsigned            type;
+    sgtm_str_t          name, text;
+    const sgtm_word_t  *state;
 
     p = ngx_strlchr(value->data, value->data + value->len, '=');
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_http_sgtm_conf_consent_type(value->data, p - value->data, &i)
-        != NGX_OK
-        || consent->state[i] != SGTM_UNSET)
+    name.data = value->data;
+    name.len = p - name.data;
+
+    text.data = p + 1;
+    text.len = value->len - name.len - 1;
+
+    state = sgtm_word(sgtm_consent_states, &text);
+
+    if (state == NULL
+        || sgtm_consent_type(&name, &type) != SGTM_OK
+        || consent->state[type] != SGTM_UNSET)
     {
         return NGX_ERROR;
     }
 
-    p++;
+    consent->state[type] = (uint8_t) state->value;
 
-    if (ngx_strcmp(p, "granted") == 0) {
-        consent->state[i] = SGTM_GRANTED;
-        return NGX_OK;
-    }
-
-    if (ngx_strcmp(p, "denied") == 0) {
-        consent->state[i] = SGTM_DENIED;
-        return NGX_OK;
-    }
-
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 
@@ -181,15 +179,14 @@ ngx_http_sgtm_conf_redact(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
+    unsigned                 type;
     ngx_str_t               *value, name;
-    ngx_uint_t               i, type;
+    ngx_uint_t               i;
     ngx_http_sgtm_redact_t  *redact;
 
     value = cf->args->elts;
 
-    if (ngx_http_sgtm_conf_consent_type(value[1].data, value[1].len, &type)
-        != NGX_OK)
-    {
+    if (sgtm_consent_type(ngx_http_sgtm_str(&value[1]), &type) != SGTM_OK) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                                      "\"ad_storage\", \"analytics_storage\", "
                                      "\"ad_user_data\" or "
@@ -231,23 +228,4 @@ ngx_http_sgtm_conf_redact(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_conf_consent_type(u_char *data, size_t len, ngx_uint_t *type)
-{
-    ngx_uint_t         i;
-    const sgtm_str_t  *name;
-
-    for (i = 0; i < SGTM_CONSENT_N; i++) {
-        name = &sgtm_consent_names[i];
-
-        if (name->len == len && ngx_memcmp(name->data, data, len) == 0) {
-            *type = i;
-            return NGX_OK;
-        }
-    }
-
-    return NGX_ERROR;
 }

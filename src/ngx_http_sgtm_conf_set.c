@@ -56,10 +56,7 @@ ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (value[1].len == 0
-        || value[1].len > SGTM_MAX_KEY
-        || ngx_http_sgtm_conf_chars(&value[1], "._-~") != NGX_OK)
-    {
+    if (!sgtm_form_param(ngx_http_sgtm_str(&value[1]))) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                                      "a parameter's name of letters, digits "
                                      "and \"._-~\", as \"ep.site\"");

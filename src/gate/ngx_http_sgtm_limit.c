@@ -10,9 +10,7 @@
 #include "ngx_http_sgtm_limit.h"
 
 
-#define NGX_HTTP_SGTM_SECOND    1000000000ULL
-#define NGX_HTTP_SGTM_MAX_RATE  1000000
-#define NGX_HTTP_SGTM_MAX_BURST 1000000000
+#define NGX_HTTP_SGTM_SECOND  1000000000ULL
 
 
 char *
@@ -20,11 +18,10 @@ ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
-    size_t                  len;
-    uint64_t                period;
-    ngx_int_t               n, burst;
-    ngx_str_t              *value;
-    ngx_http_sgtm_rate_t   *rate;
+    ngx_int_t              burst;
+    ngx_str_t             *value;
+    sgtm_rate_t            given;
+    ngx_http_sgtm_rate_t  *rate;
 
     static char  allowed[] = "\"off\", or hits a second or minute such as "
                              "\"100r/s\" or \"1000r/m\", and \"burst=\"";
@@ -35,40 +32,27 @@ ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
-        slcf->rate = NULL;
-        return NGX_CONF_OK;
-    }
-
-    len = value[1].len;
-    period = 0;
-
-    if (len > 3 && ngx_strncmp(value[1].data + len - 3, "r/s", 3) == 0) {
-        period = NGX_HTTP_SGTM_SECOND;
-
-    } else if (len > 3 && ngx_strncmp(value[1].data + len - 3, "r/m", 3) == 0)
+    if (!sgtm_form_rate(ngx_http_sgtm_str(&value[1]), &given)
+        || (given.seconds == 0 && cf->args->nelts == 3))
     {
-        period = 60 * NGX_HTTP_SGTM_SECOND;
-    }
-
-    n = period ? ngx_atoi(value[1].data, len - 3) : NGX_ERROR;
-
-    if (n < 1 || n > NGX_HTTP_SGTM_MAX_RATE) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1], allowed);
     }
 
-    /* what may come at once: by default, all of a period */
-
-    burst = n;
+    if (given.seconds == 0) {
+        slcf->rate = NULL;
+        return NGX_CONF_OK;
+    }
 
     if (cf->args->nelts == 3) {
 
         burst = (ngx_strncmp(value[2].data, "burst=", 6) == 0)
                 ? ngx_atoi(value[2].data + 6, value[2].len - 6) : NGX_ERROR;
 
-        if (burst < 1 || burst > NGX_HTTP_SGTM_MAX_BURST) {
+        if (burst < 1 || burst > SGTM_BURST_MAX) {
             return ngx_http_sgtm_conf_invalid(cf, &value[2], allowed);
         }
+
+        given.burst = burst;
     }
 
     rate = ngx_palloc(cf->pool, sizeof(ngx_http_sgtm_rate_t));
@@ -76,8 +60,8 @@ ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    rate->interval = period / n;
-    rate->burst = (uint64_t) (burst - 1) * rate->interval;
+    rate->interval = sgtm_rate_interval(&given);
+    rate->burst = sgtm_rate_tolerance(&given);
 
     slcf->rate = rate;
 

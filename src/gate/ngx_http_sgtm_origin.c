@@ -103,9 +103,9 @@ static ngx_uint_t
 ngx_http_sgtm_origin_listed(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *scheme,
     ngx_str_t *host)
 {
-    u_char                  *p;
-    ngx_uint_t               i;
-    ngx_http_sgtm_origin_t  *origin;
+    u_char         *p;
+    ngx_uint_t      i;
+    sgtm_origin_t  *origin;
 
     if (conf->origins == NULL) {
         return 0;

@@ -16,89 +16,14 @@
 #define NGX_HTTP_SGTM_ENCODED_MIN  40
 
 
-/* the first two in any case: what they stop is not to pass as another path */
-
-typedef enum {
-    NGX_HTTP_SGTM_PATH_IS = 0,
-    NGX_HTTP_SGTM_PATH_FORM,           /* begins with it, or holds "/" and it */
-    NGX_HTTP_SGTM_PATH_HOLDS,          /* the same */
-    NGX_HTTP_SGTM_PATH_ENDS            /* is it, or ends in "/" and it */
-} ngx_http_sgtm_path_e;
-
-
-typedef struct {
-    ngx_str_t    name;
-    ngx_uint_t   match;                /* ngx_http_sgtm_path_e */
-    ngx_uint_t   route;                /* ngx_http_sgtm_route_e */
-} ngx_http_sgtm_path_t;
-
-
 typedef struct {
     ngx_uint_t   methods;
     ngx_str_t    allow;
 } ngx_http_sgtm_methods_t;
 
 
-static ngx_uint_t ngx_http_sgtm_route_is(ngx_http_sgtm_path_t *known,
-    u_char *p);
 static ngx_uint_t ngx_http_sgtm_route_encoded(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-
-
-/* the first that fits */
-
-static ngx_http_sgtm_path_t  ngx_http_sgtm_paths[] = {
-
-    { ngx_string("g/collect"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_HIT },
-
-    { ngx_string("ag/g/c"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_HIT },
-
-    { ngx_string("mp/collect"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_MP },
-
-    { ngx_string("debug/mp/collect"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_MP_DEBUG },
-
-    { ngx_string("webhook/stripe"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
-
-    { ngx_string("webhook/shopify"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
-
-    { ngx_string("webhook/woocommerce"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_WEBHOOK },
-
-    { ngx_string("gtm.js"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_TAG },
-
-    { ngx_string("gtag/js"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_TAG },
-
-    { ngx_string("gtag/destination"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_TAG },
-
-    { ngx_string("ns.html"), NGX_HTTP_SGTM_PATH_IS,
-      NGX_HTTP_SGTM_ROUTE_TAG },
-
-    { ngx_string("ccm/form-data/"), NGX_HTTP_SGTM_PATH_FORM,
-      NGX_HTTP_SGTM_ROUTE_USER_DATA },
-
-    { ngx_string("healthy"), NGX_HTTP_SGTM_PATH_ENDS,
-      NGX_HTTP_SGTM_ROUTE_HEALTH },
-
-    { ngx_string("healthz"), NGX_HTTP_SGTM_PATH_ENDS,
-      NGX_HTTP_SGTM_ROUTE_HEALTH },
-
-    { ngx_string("gtm"), NGX_HTTP_SGTM_PATH_ENDS,
-      NGX_HTTP_SGTM_ROUTE_PREVIEW },
-
-    { ngx_string("gtm/"), NGX_HTTP_SGTM_PATH_HOLDS,
-      NGX_HTTP_SGTM_ROUTE_PREVIEW },
-
-    { ngx_null_string, 0, 0 }
-};
 
 
 /* by ngx_http_sgtm_route_e */
@@ -155,7 +80,7 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return;
     }
 
-    route = ngx_http_sgtm_route_path(&ctx->path);
+    route = sgtm_route_path(ngx_http_sgtm_str(&ctx->path));
 
     if (r->method == NGX_HTTP_OPTIONS && route != NGX_HTTP_SGTM_ROUTE_PREVIEW)
     {
@@ -181,75 +106,6 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     }
 
     ctx->route = route;
-}
-
-
-ngx_uint_t
-ngx_http_sgtm_route_path(ngx_str_t *path)
-{
-    size_t                 len;
-    u_char                *p, *last;
-    ngx_http_sgtm_path_t  *known;
-
-    last = path->data + path->len;
-
-    /* a slash at the end leads to the same, with the same secrets */
-
-    for (len = path->len; len && path->data[len - 1] == '/'; len--) {
-        /* void */
-    }
-
-    for (known = ngx_http_sgtm_paths; known->name.len; known++) {
-
-        if (path->len < known->name.len) {
-            continue;
-        }
-
-        if (known->match == NGX_HTTP_SGTM_PATH_IS && len != known->name.len) {
-            continue;
-        }
-
-        if (known->match == NGX_HTTP_SGTM_PATH_ENDS) {
-            p = last - known->name.len;
-
-            if (p > path->data && p[-1] != '/') {
-                continue;
-            }
-
-        } else {
-            p = path->data;
-        }
-
-        if (ngx_http_sgtm_route_is(known, p)) {
-            return known->route;
-        }
-
-        if (known->match != NGX_HTTP_SGTM_PATH_FORM
-            && known->match != NGX_HTTP_SGTM_PATH_HOLDS)
-        {
-            continue;
-        }
-
-        for (p++; p + known->name.len <= last; p++) {
-            if (p[-1] == '/' && ngx_http_sgtm_route_is(known, p)) {
-                return known->route;
-            }
-        }
-    }
-
-    return NGX_HTTP_SGTM_ROUTE_PASS;
-}
-
-
-static ngx_uint_t
-ngx_http_sgtm_route_is(ngx_http_sgtm_path_t *known, u_char *p)
-{
-    if (ngx_memcmp(p, known->name.data, known->name.len) == 0) {
-        return 1;
-    }
-
-    return known->match <= NGX_HTTP_SGTM_PATH_FORM
-           && ngx_strncasecmp(p, known->name.data, known->name.len) == 0;
 }
 
 

@@ -16,9 +16,6 @@
 /* sets path, route and decoded of a new context */
 void ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx);
 
-/* the route of a path below a prefix, as far as its name alone tells it */
-ngx_uint_t ngx_http_sgtm_route_path(ngx_str_t *path);
-
 /*
  * Whether the method may be used on the route; allow is the value of the
  * answer's "Allow" if not.

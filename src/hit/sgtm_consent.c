@@ -38,6 +38,27 @@ static const uint8_t  sgtm_gcd_letters[26] = {
 
 
 int
+sgtm_consent_type(const sgtm_str_t *name, unsigned *type)
+{
+    unsigned           i;
+    const sgtm_str_t  *known;
+
+    for (i = 0; i < SGTM_CONSENT_N; i++) {
+        known = &sgtm_consent_names[i];
+
+        if (known->len == name->len
+            && memcmp(known->data, name->data, name->len) == 0)
+        {
+            *type = i;
+            return SGTM_OK;
+        }
+    }
+
+    return SGTM_DECLINED;
+}
+
+
+int
 sgtm_consent_gcs(const sgtm_str_t *value, sgtm_consent_t *consent)
 {
     size_t          i;

@@ -40,6 +40,9 @@ typedef struct {
 extern const sgtm_str_t  sgtm_consent_names[SGTM_CONSENT_N];
 
 
+/* the sgtm_consent_type_e of a name; SGTM_DECLINED: it is none */
+int sgtm_consent_type(const sgtm_str_t *name, unsigned *type);
+
 /*
  * Reads "G1xx" (ad_storage, analytics_storage; "1" granted, "0" denied, "-"
  * not set).  The value may be percent-encoded.  Every type that it does not

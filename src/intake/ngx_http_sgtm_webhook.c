@@ -26,12 +26,6 @@
 #define NGX_HTTP_SGTM_WEBHOOK_SECRETS  8
 
 
-typedef struct {
-    ngx_str_t    name;
-    ngx_str_t    topic;                /* a header; empty: in the body */
-} ngx_http_sgtm_webhook_shop_t;
-
-
 static ngx_int_t ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf,
     ngx_str_t *name, ngx_array_t *secrets);
 static ngx_int_t ngx_http_sgtm_webhook_signed(ngx_http_request_t *r,
@@ -51,12 +45,12 @@ static ngx_int_t ngx_http_sgtm_webhook_answer(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t disposition, ngx_uint_t reason, ngx_int_t status);
 
 
-/* by sgtm_shop_e */
+/* the header that tells it, by sgtm_shop_e; empty: it is in the body */
 
-static ngx_http_sgtm_webhook_shop_t  ngx_http_sgtm_webhook_shops[] = {
-    { ngx_string("stripe"), ngx_null_string },
-    { ngx_string("shopify"), ngx_string("x-shopify-topic") },
-    { ngx_string("woocommerce"), ngx_string("x-wc-webhook-topic") }
+static ngx_str_t  ngx_http_sgtm_webhook_topics[] = {
+    ngx_null_string,                   /* Stripe */
+    ngx_string("x-shopify-topic"),
+    ngx_string("x-wc-webhook-topic")
 };
 
 
@@ -66,22 +60,15 @@ ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
     ngx_str_t                *value, name;
-    ngx_uint_t                i, shop;
+    ngx_uint_t                i;
+    const sgtm_word_t        *shop;
     ngx_http_sgtm_webhook_t  *webhook;
 
     value = cf->args->elts;
 
-    for (shop = 0; shop < SGTM_SHOP_N; shop++) {
-        name = ngx_http_sgtm_webhook_shops[shop].name;
+    shop = sgtm_word(sgtm_shop_names, ngx_http_sgtm_str(&value[1]));
 
-        if (value[1].len == name.len
-            && ngx_strncmp(value[1].data, name.data, name.len) == 0)
-        {
-            break;
-        }
-    }
-
-    if (shop == SGTM_SHOP_N) {
+    if (shop == NULL) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                               "\"stripe\", \"shopify\" or \"woocommerce\"");
     }
@@ -99,7 +86,7 @@ ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         webhook = slcf->webhooks->elts;
 
         for (i = 0; i < slcf->webhooks->nelts; i++) {
-            if (webhook[i].shop == shop) {
+            if (webhook[i].shop == shop->value) {
                 return "is duplicate";
             }
         }
@@ -111,7 +98,7 @@ ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    webhook->shop = shop;
+    webhook->shop = shop->value;
 
     name.data = value[2].data + sizeof("secret_file=") - 1;
     name.len = value[2].len - (sizeof("secret_file=") - 1);
@@ -175,8 +162,8 @@ ngx_http_sgtm_webhook_t *
 ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
 {
     size_t                    len, n;
-    ngx_str_t                *name;
     ngx_uint_t                i;
+    const sgtm_str_t         *name;
     ngx_http_sgtm_webhook_t  *webhook;
 
     if (ctx->conf->webhooks == NULL) {
@@ -194,7 +181,7 @@ ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
     webhook = ctx->conf->webhooks->elts;
 
     for (i = 0; i < ctx->conf->webhooks->nelts; i++) {
-        name = &ngx_http_sgtm_webhook_shops[webhook[i].shop].name;
+        name = sgtm_word_name(sgtm_shop_names, webhook[i].shop);
 
         if (n == len + name->len
             && ngx_strncasecmp(ctx->path.data + len, name->data, name->len)
@@ -253,7 +240,7 @@ ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     ngx_http_sgtm_webhook_header(r,
-                          &ngx_http_sgtm_webhook_shops[webhook->shop].topic,
+                          &ngx_http_sgtm_webhook_topics[webhook->shop],
                           &topic);
 
     rc = sgtm_order_read(&order, webhook->shop, ngx_http_sgtm_str(&topic),

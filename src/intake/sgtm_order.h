@@ -14,6 +14,7 @@
 #include <cjson/cJSON.h>
 
 #include "../hit/sgtm_hit.h"
+#include "../tenant/sgtm_words.h"
 
 
 /* as many as the Measurement Protocol takes; GA4's items of an event */
@@ -33,14 +34,6 @@
 
 /* the Measurement Protocol takes events of the last 72 hours */
 #define SGTM_ORDER_MAX_AGE     (72 * 3600)
-
-
-typedef enum {
-    SGTM_SHOP_STRIPE = 0,
-    SGTM_SHOP_SHOPIFY,
-    SGTM_SHOP_WOOCOMMERCE,
-    SGTM_SHOP_N
-} sgtm_shop_e;
 
 
 typedef struct {

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "../tenant/sgtm_form.h"
 #include "sgtm_order.h"
 
 
@@ -219,7 +220,7 @@ int64_t
 sgtm_order_time(const char *text)
 {
     size_t    i;
-    int64_t   year, month, day, hour, minute, second, days, n[6];
+    int64_t   year, month, day, hour, minute, second, n[6];
 
     static const char  after[] = "--T::";
 
@@ -243,18 +244,8 @@ sgtm_order_time(const char *text)
         return 0;
     }
 
-    /* years begin in March, so that leap days come last */
-
-    if (month < 3) {
-        month += 12;
-        year--;
-    }
-
-    days = 365 * year + year / 4 - year / 100 + year / 400
-           + (153 * (month - 3) + 2) / 5 + day - 1 - 719468;
-
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
-           - sgtm_time_zone(text);
+    return ((sgtm_form_days(year, month, day) * 24 + hour) * 60 + minute) * 60
+           + second - sgtm_time_zone(text);
 }
 
 
