@@ -5,7 +5,6 @@
 
 
 #include <limits.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -99,41 +98,95 @@ int
 sgtm_hash_from_base64(const sgtm_str_t *text,
     unsigned char out[SGTM_SHA256_SIZE])
 {
-    int       n;
-    size_t    i, size;
+    size_t  len;
+
+    if (sgtm_base64_decode(out, SGTM_SHA256_SIZE, text, &len) != SGTM_OK) {
+        return SGTM_DECLINED;
+    }
+
+    return len == SGTM_SHA256_SIZE ? SGTM_OK : SGTM_DECLINED;
+}
+
+
+size_t
+sgtm_base64_encode(unsigned char *out, const sgtm_str_t *data)
+{
+    size_t    i, left;
     unsigned  bits;
 
-    /* 32 bytes are 43 digits, two bits left over, and one "=" */
+    static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789+/";
 
-    if (text->len != 44 || text->data[43] != '=') {
+    for (i = 0; i < data->len; i += 3) {
+        left = data->len - i;
+
+        bits = (unsigned) data->data[i] << 16;
+        bits |= left > 1 ? (unsigned) data->data[i + 1] << 8 : 0;
+        bits |= left > 2 ? (unsigned) data->data[i + 2] : 0;
+
+        *out++ = (unsigned char) digits[bits >> 18];
+        *out++ = (unsigned char) digits[bits >> 12 & 63];
+        *out++ = (unsigned char) (left > 1 ? digits[bits >> 6 & 63] : '=');
+        *out++ = (unsigned char) (left > 2 ? digits[bits & 63] : '=');
+    }
+
+    return sgtm_base64_size(data->len);
+}
+
+
+int
+sgtm_base64_decode(unsigned char *out, size_t size, const sgtm_str_t *text,
+    size_t *len)
+{
+    int       n;
+    size_t    i, digits;
+    unsigned  bits;
+
+    *len = 0;
+
+    if (text->len == 0 || text->len % 4) {
+        return SGTM_DECLINED;
+    }
+
+    digits = text->len;
+    digits -= (text->data[digits - 1] == '=');
+    digits -= (digits < text->len && text->data[digits - 1] == '=');
+
+    if (digits / 4 * 3 + (digits % 4 ? digits % 4 - 1 : 0) > size) {
         return SGTM_DECLINED;
     }
 
     bits = 0;
-    size = 0;
 
-    for (i = 0; i < 43; i++) {
+    for (i = 0; i < digits; i++) {
         n = sgtm_crypto_base64(text->data[i]);
 
         if (n < 0) {
             return SGTM_DECLINED;
         }
 
-        bits = (bits << 6 | (unsigned) n) & 0xffffff;
+        bits = (bits << 6 | (unsigned) n) & 0xfff;
 
-        if (i % 4 == 3) {
-            out[size++] = (unsigned char) (bits >> 16);
-            out[size++] = (unsigned char) (bits >> 8);
-            out[size++] = (unsigned char) bits;
+        /* each digit but the first of four ends a byte */
+
+        switch (i % 4) {
+
+        case 1:
+            out[(*len)++] = (unsigned char) (bits >> 4);
+            break;
+
+        case 2:
+            out[(*len)++] = (unsigned char) (bits >> 2);
+            break;
+
+        case 3:
+            out[(*len)++] = (unsigned char) bits;
+            break;
         }
     }
 
-    if (bits & 3) {
-        return SGTM_DECLINED;
-    }
+    /* what the last digit has beyond the last byte */
 
-    out[size++] = (unsigned char) (bits >> 10);
-    out[size] = (unsigned char) (bits >> 2);
-
-    return SGTM_OK;
+    return ((digits % 4 == 2 && bits & 15) || (digits % 4 == 3 && bits & 3))
+           ? SGTM_DECLINED : SGTM_OK;
 }

@@ -35,5 +35,18 @@ int sgtm_hash_from_hex(const sgtm_str_t *text,
 int sgtm_hash_from_base64(const sgtm_str_t *text,
     unsigned char out[SGTM_SHA256_SIZE]);
 
+/* the digits that n bytes make, "=" included */
+#define sgtm_base64_size(n)  (((n) + 2) / 3 * 4)
+
+/* writes sgtm_base64_size(data->len) bytes and returns how many */
+size_t sgtm_base64_encode(unsigned char *out, const sgtm_str_t *data);
+
+/*
+ * Writes what the digits mean, at most size bytes, and sets len.  SGTM_DECLINED
+ * where they are no base64 with its "=" and nothing else, or mean more.
+ */
+int sgtm_base64_decode(unsigned char *out, size_t size, const sgtm_str_t *text,
+    size_t *len);
+
 
 #endif /* _SGTM_CRYPTO_H_INCLUDED_ */
