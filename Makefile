@@ -270,7 +270,7 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
 # src/intake, which knows both
 
 TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
-TENANT_UNITS := $(filter build/unit/tenant% build/unit/form,$(UNITS))
+TENANT_UNITS := $(filter build/unit/tenant_% build/unit/form,$(UNITS))
 ORDER_SRCS := $(wildcard src/intake/sgtm_*.c) $(TENANT_SRCS)
 ORDER_UNITS := $(addprefix build/unit/,memory money order signature)
 
@@ -307,7 +307,7 @@ build/fuzz/tenant/%.o: src/tenant/%.c
 
 build/fuzz/order: $(ORDER_SRCS:src/%.c=build/fuzz/%.o)
 
-build/fuzz/tenant: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
+build/fuzz/tenants: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
 
 .PRECIOUS: build/unit/intake/%.o build/unit/lib/%.o build/unit/tenant/%.o \
     build/fuzz/intake/%.o build/fuzz/lib/%.o build/fuzz/tenant/%.o

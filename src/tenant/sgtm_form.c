@@ -17,6 +17,9 @@
 #define SGTM_FORM_HOST   253
 #define SGTM_FORM_LABEL  63
 
+/* GA4's length of an event's name */
+#define SGTM_FORM_EVENT  40
+
 
 static int sgtm_form_number(const unsigned char **p, const unsigned char *end,
     size_t max, int64_t *n);
@@ -293,6 +296,32 @@ int
 sgtm_form_name(const sgtm_str_t *text)
 {
     return text->len > 0 && text->len <= SGTM_MAX_KEY && text->data[0] != '*';
+}
+
+
+int
+sgtm_form_cookie(const sgtm_str_t *text)
+{
+    size_t         i;
+    unsigned char  ch;
+
+    for (i = 0; i < text->len; i++) {
+        ch = text->data[i];
+
+        if (ch <= ' ' || ch > '~' || strchr("\",;=", ch) != NULL) {
+            return 0;
+        }
+    }
+
+    return sgtm_form_name(text);
+}
+
+
+int
+sgtm_form_event(const sgtm_str_t *text)
+{
+    return text->len > 0 && text->len <= SGTM_FORM_EVENT
+           && sgtm_form_letter(text->data[0]) && sgtm_form_chars(text, "_");
 }
 
 

@@ -79,6 +79,12 @@ int sgtm_form_param(const sgtm_str_t *text);
 /* a name, "*" at its end for all that begin so */
 int sgtm_form_name(const sgtm_str_t *text);
 
+/* the same of a cookie: no spaces, nor what divides cookies */
+int sgtm_form_cookie(const sgtm_str_t *text);
+
+/* the name of an event: 1 to 40 letters, digits and "_", a letter first */
+int sgtm_form_event(const sgtm_str_t *text);
+
 /* a path below the prefix that has no other meaning, for the site's script */
 int sgtm_form_script(const sgtm_str_t *text);
 

@@ -38,8 +38,8 @@ static const struct {
       { "", "*", "*.", "*.example", "a.*.example", "*a.example",
         "shop.example.", ".shop.example", "a..b", "-a.example",
         "a-.example", "a.-b", "a_b.c", "shop.example:443", "[::1]", "a/b",
-        "b\xc3\xbc" "cher.example", L63 "x.example", "*.*.example", " a.example",
-        L63 "." L63 "." L63 "." L63 } },
+        "b\xc3\xbc" "cher.example", L63 "x.example", "*.*.example",
+        " a.example", L63 "." L63 "." L63 "." L63 } },
 
     { "an address", sgtm_form_address,
       { "sgtm.example.com", "sgtm.example.com:8443", "127.0.0.1:80", "[::1]",
@@ -67,6 +67,14 @@ static const struct {
     { "a name", sgtm_form_name,
       { "_partner", "_partner*", "a" },
       { "", "*", "*a", L63 L63 "abc" } },
+
+    { "a cookie", sgtm_form_cookie,
+      { "_partner", "_partner*", "a.b-c_d" },
+      { "", "*", "a b", "a;b", "a=b", "a,b", "a\"", "a\x7f", "\xc3\xbc" } },
+
+    { "an event", sgtm_form_event,
+      { "purchase", "Add_to_cart", "a1" },
+      { "", "_x", "1a", "a b", "a-b", "a.b", L63, "*" } },
 
     { "a script", sgtm_form_script,
       { "t.js", "s/a.js", "a/b-c_d.min.js", "loader", "..a", ".t.js" },
