@@ -163,8 +163,11 @@ sgtm_tenant_members(sgtm_tenant_build_t *b, const sgtm_str_t *json)
 
     while (sgtm_json_next(&object, &item)) {
 
+        name.data = buf;
+        name.len = sgtm_json_decode(buf, sizeof(buf), &item.key);
+
         for (i = 0; i < SGTM_TENANT_FIELD_N; i++) {
-            if (sgtm_json_is(&item.key, &sgtm_tenant_specs[i].name)) {
+            if (sgtm_str_equal(&name, &sgtm_tenant_specs[i].name)) {
                 break;
             }
         }
@@ -174,9 +177,6 @@ sgtm_tenant_members(sgtm_tenant_build_t *b, const sgtm_str_t *json)
             b->items[i] = item;
             continue;
         }
-
-        name.data = buf;
-        name.len = sgtm_json_decode(buf, sizeof(buf), &item.key);
 
         len = sgtm_tenant_below(b, &name);
 
