@@ -99,7 +99,8 @@ all: $(if $(STATIC),nginx,module) tools
 help:
 	@echo 'make                builds build/$(MODULE).so for the nginx'
 	@echo '                    that is installed (packages nginx, nginx-dev)'
-	@echo 'make tools          builds build/sgtm-spool, part of "make"'
+	@echo 'make tools          builds build/sgtm-spool and build/sgtm-tenants,'
+	@echo '                    part of "make"'
 	@echo 'make run            the demo, in the foreground'
 	@echo 'make test           all tests; TESTS="t/00-build.t" for some'
 	@echo 'make lint           style and static checks'
@@ -184,8 +185,11 @@ nginx: $(TREE)/objs/Makefile
 # Programs on the code that knows no nginx, in the flavours of the module
 
 TOOLS_OUT := build$(if $(filter release,$(BUILD)),,/$(BUILD))
+HIT_SRCS := $(wildcard src/hit/*.c)
+HIT_LIBS = -lcjson -lcrypto
 STORE_SRCS := $(wildcard src/delivery/sgtm_*.c)
 STORE_LIBS = -lsqlite3
+TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
 
 # whether bytes are UTF-8 is what is asked of hit
 SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS) \
@@ -193,7 +197,10 @@ SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS) \
 
 TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)
 
-tools: $(TOOLS_OUT)/sgtm-spool
+TENANTS_SRCS = $(sort $(wildcard tools/sgtm-tenants*.c)) $(TENANT_SRCS) \
+    $(HIT_SRCS)
+
+tools: $(TOOLS_OUT)/sgtm-spool $(TOOLS_OUT)/sgtm-tenants
 	@:
 
 $(TOOLS_OUT)/sgtm-spool: $(SPOOL_SRCS) tools/sgtm-spool.h \
@@ -203,18 +210,23 @@ $(TOOLS_OUT)/sgtm-spool: $(SPOOL_SRCS) tools/sgtm-spool.h \
 	    $(STORE_LIBS)
 	@echo "built $@"
 
+$(TOOLS_OUT)/sgtm-tenants: $(TENANTS_SRCS) tools/sgtm-tenants.h \
+    $(wildcard src/tenant/sgtm_*.h src/lib/sgtm_*.h src/hit/*.h)
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -Isrc/hit -o $@ $(TENANTS_SRCS) \
+	    $(LD_OPT) $(HIT_LIBS)
+	@echo "built $@"
+
 
 # Unit tests and fuzz targets of what knows no nginx: src/hit, the store.  They
 # are sanitized in every flavour.
 
-HIT_SRCS := $(wildcard src/hit/*.c)
 UNITS := $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
 STORE_UNITS := $(filter build/unit/store%,$(UNITS))
 FUZZERS := $(patsubst fuzz/%.c,build/fuzz/%,$(wildcard fuzz/*.c))
 
 HIT_CFLAGS = -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
     -Isrc -Isrc/hit -MMD -MP
-HIT_LIBS = -lcjson -lcrypto
 UNIT_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CC = clang
 FUZZ_SAN = -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -269,7 +281,6 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
 # the same of tenants, in src/tenant and src/lib, and of the orders of shops, in
 # src/intake, which knows both
 
-TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
 TENANT_UNITS := $(filter build/unit/tenant_% build/unit/form,$(UNITS))
 ORDER_SRCS := $(wildcard src/intake/sgtm_*.c) $(TENANT_SRCS)
 ORDER_UNITS := $(addprefix build/unit/,memory money order signature)

@@ -61,7 +61,16 @@ sgtm_form_text(const sgtm_str_t *text, size_t max)
     size_t  i;
 
     for (i = 0; i < text->len; i++) {
+
         if (text->data[i] < ' ' || text->data[i] == 0x7f) {
+            return 0;
+        }
+
+        /* in UTF-8 U+0080 to U+009F, which terminals obey too */
+
+        if (text->data[i] == 0xc2 && i + 1 < text->len
+            && text->data[i + 1] < 0xa0)
+        {
             return 0;
         }
     }
