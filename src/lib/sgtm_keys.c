@@ -99,17 +99,7 @@ sgtm_keys_line(sgtm_keys_t *keys, unsigned char *p, unsigned char *end)
     hex.data = p;
     hex.len = (size_t) (end - p);
 
-    for (i = 0; i < id.len; i++) {
-        p = &id.data[i];
-
-        if ((*p < '0' || *p > '9') && ((*p | 0x20) < 'a' || (*p | 0x20) > 'z')
-            && *p != '.' && *p != '_' && *p != '-')
-        {
-            break;
-        }
-    }
-
-    if (i < id.len || id.len > SGTM_KEY_ID_MAX) {
+    if (!sgtm_keys_id(&id)) {
         return "the id is not of 1 to 32 letters, digits and \"._-\"";
     }
 
@@ -136,6 +126,26 @@ sgtm_keys_line(sgtm_keys_t *keys, unsigned char *p, unsigned char *end)
     keys->nkeys++;
 
     return NULL;
+}
+
+
+int
+sgtm_keys_id(const sgtm_str_t *id)
+{
+    size_t         i;
+    unsigned char  ch;
+
+    for (i = 0; i < id->len; i++) {
+        ch = id->data[i];
+
+        if ((ch < '0' || ch > '9') && ((ch | 0x20) < 'a' || (ch | 0x20) > 'z')
+            && ch != '.' && ch != '_' && ch != '-')
+        {
+            return 0;
+        }
+    }
+
+    return id->len > 0 && id->len <= SGTM_KEY_ID_MAX;
 }
 
 

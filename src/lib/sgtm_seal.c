@@ -94,7 +94,7 @@ sgtm_seal_split(const sgtm_str_t *text, sgtm_sealed_t *sealed)
     sealed->digits.data = p + 1;
     sealed->digits.len = (size_t) (end - p - 1);
 
-    if (sealed->id.len == 0 || sealed->id.len > SGTM_KEY_ID_MAX
+    if (!sgtm_keys_id(&sealed->id)
         || sgtm_base64_decode(raw, sizeof(raw), &sealed->digits, &len)
            != SGTM_OK)
     {

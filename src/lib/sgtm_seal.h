@@ -61,6 +61,9 @@ int sgtm_keys_read(sgtm_keys_t *keys, const char *file, char *error);
 
 void sgtm_keys_wipe(sgtm_keys_t *keys);
 
+/* whether it has the form of a key's id */
+int sgtm_keys_id(const sgtm_str_t *id);
+
 /*
  * Whether a text is a sealed secret: SGTM_OK; SGTM_DECLINED: it is plain;
  * SGTM_ERROR: it begins with "sealed:" and is none.

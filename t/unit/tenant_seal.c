@@ -69,7 +69,9 @@ static const struct {
     { "sealed:v1:k1:AA A" A36 "AAA=", SGTM_ERROR },
     { "sealed:v1:k1:AAA=" A36 "AAA=", SGTM_ERROR },
     { "sealed:v1:k1:" A36 "AA-_", SGTM_ERROR },
-    { "sealed:v1:k1:x:" A36 "AAA=", SGTM_ERROR }
+    { "sealed:v1:k1:x:" A36 "AAA=", SGTM_ERROR },
+    { "sealed:v1:k 1:" A36 "AAA=", SGTM_ERROR },
+    { "sealed:v1:k23456789012345678901234567890123:" A36 "AAA=", SGTM_ERROR }
 };
 
 
