@@ -164,6 +164,7 @@ sgtm_tenant_reader(sgtm_tenant_read_webhooks)
 
         len = sgtm_tenant_below(b, &name);
         shop = sgtm_word(spec->words, &name);
+        b->pos -= name.len;
 
         if (shop == NULL) {
             sgtm_tenant_unknown(b);

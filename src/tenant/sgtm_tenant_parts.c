@@ -60,6 +60,7 @@ sgtm_tenant_reader(sgtm_tenant_read_consent)
     unsigned            type;
     sgtm_str_t          name, text;
     sgtm_json_t         object;
+    unsigned char      *mark;
     sgtm_consent_t     *consent;
     sgtm_json_item_t    one;
     const sgtm_word_t  *state;
@@ -71,6 +72,7 @@ sgtm_tenant_reader(sgtm_tenant_read_consent)
         return;
     }
 
+    mark = b->pos;
     consent = &b->t->consent_default;
 
     while (sgtm_json_next(&object, &one)) {
@@ -99,6 +101,7 @@ sgtm_tenant_reader(sgtm_tenant_read_consent)
         }
 
         b->path_len = len;
+        b->pos = mark;                 /* nothing of it is kept */
     }
 
     /* as with the directive */
@@ -122,6 +125,8 @@ sgtm_tenant_reader(sgtm_tenant_read_rate)
     if (!sgtm_form_rate(&text, &b->t->rate)) {
         sgtm_tenant_error(b, spec->error);
     }
+
+    b->pos -= text.len;
 }
 
 
@@ -429,5 +434,6 @@ sgtm_tenant_reader(sgtm_tenant_read_features)
         }
 
         b->path_len = len;
+        b->pos -= name.len;
     }
 }
