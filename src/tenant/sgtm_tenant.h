@@ -210,7 +210,8 @@ typedef struct {
 /*
  * Makes a record of one JSON object of at most SGTM_TENANT_MAX bytes, to be
  * freed by free().  NULL: it is not a record, or there was no memory; reported.
- * Secrets that are not sealed are accepted, with a warning.
+ * Secrets that are not sealed are accepted, with a warning.  Whether others
+ * have the same id or hosts is for sgtm_tenant_index_add() to say.
  */
 sgtm_tenant_t *sgtm_tenant_parse(const sgtm_str_t *json,
     const sgtm_tenant_opts_t *opts);
@@ -225,8 +226,8 @@ sgtm_tenant_t *sgtm_tenant_parse(const sgtm_str_t *json,
 sgtm_tenant_t *sgtm_tenant_copy(void *dst, const sgtm_tenant_t *t);
 
 /*
- * The same, where the bytes of the record are at dst already and its pointers
- * still speak of the place from, which is not read.
+ * The same, where the bytes of a whole record are at dst already and its
+ * pointers still speak of the place from, which is not read.
  */
 void sgtm_tenant_move(sgtm_tenant_t *dst, const void *from);
 
