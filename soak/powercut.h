@@ -19,7 +19,7 @@
 
 #define CUT_MAGIC      0x63757401u
 #define CUT_SIZE       (256u * 1024 * 1024)
-#define CUT_FILES      1024
+#define CUT_FILES      16384
 #define CUT_NAME       256
 #define CUT_DIR        0               /* the number of the directory itself */
 

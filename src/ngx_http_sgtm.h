@@ -183,6 +183,7 @@ typedef struct {
     ngx_http_sgtm_spool_t     *spool;      /* NULL: there is none */
     ngx_rbtree_t               targets;    /* of ngx_http_sgtm_target_t */
     ngx_rbtree_node_t          targets_sentinel;
+    ngx_uint_t                 ntargets;
 
     unsigned                   gateways:1;
     unsigned                   dedup:1;    /* by some of them */

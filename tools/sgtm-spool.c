@@ -26,6 +26,9 @@
 #define SPOOL_FAILED  1
 #define SPOOL_USAGE   2
 
+/* bytes that are moved out of the journal at a time: others write, too */
+#define SPOOL_FETCH   (256 * 1024)
+
 
 typedef struct spool_command_s  spool_command_t;
 
@@ -48,6 +51,7 @@ struct spool_command_s {
     int                   (*handler)(spool_t *spool);
     unsigned                chooses:1; /* --id, --before or --all is needed */
     unsigned                limits:1;  /* --limit may be given */
+    unsigned                waits:1;   /* looks at the hits that wait */
 };
 
 
@@ -57,6 +61,7 @@ static int spool_number(const char *text, int64_t *number);
 static int spool_age(const char *text, int64_t *age);
 static int spool_usage(const char *format, const char *value);
 static int spool_failed(spool_t *spool);
+static int spool_fetch(spool_t *spool);
 static int spool_each(spool_t *spool,
     void (*handler)(spool_t *spool, const sgtm_record_t *record, int64_t died),
     int64_t *n);
@@ -76,13 +81,13 @@ static int spool_purge(spool_t *spool);
 
 
 static const spool_command_t  spool_commands[] = {
-    { "count",  spool_count,  0, 0 },
-    { "list",   spool_list,   0, 1 },
-    { "show",   spool_show,   0, 0 },
-    { "export", spool_export, 0, 1 },
-    { "replay", spool_replay, 1, 0 },
-    { "purge",  spool_purge,  1, 0 },
-    { NULL, NULL, 0, 0 }
+    { "count",  spool_count,  0, 0, 0 },
+    { "list",   spool_list,   0, 1, 1 },
+    { "show",   spool_show,   0, 0, 1 },
+    { "export", spool_export, 0, 1, 1 },
+    { "replay", spool_replay, 1, 0, 0 },
+    { "purge",  spool_purge,  1, 0, 1 },
+    { NULL, NULL, 0, 0, 0 }
 };
 
 
@@ -165,7 +170,12 @@ main(int argc, char **argv)
         return SPOOL_FAILED;
     }
 
-    rc = spool.command->handler(&spool);
+    rc = (spool.command->waits && !spool.dead) ? spool_fetch(&spool)
+                                               : SPOOL_OK;
+
+    if (rc == SPOOL_OK) {
+        rc = spool.command->handler(&spool);
+    }
 
     sgtm_store_destroy(spool.store);
 
@@ -366,6 +376,30 @@ spool_failed(spool_t *spool)
     fprintf(stderr, "sgtm-spool: %s\n", sgtm_store_error(spool->store));
 
     return SPOOL_FAILED;
+}
+
+
+/* hits have an id once they are in the database */
+
+static int
+spool_fetch(spool_t *spool)
+{
+    sgtm_fetch_t  fetch;
+
+    do {
+        fetch.size = SPOOL_FETCH;
+
+        if (sgtm_store_fetch(spool->store, &fetch) != SGTM_STORE_OK) {
+            return spool_failed(spool);
+        }
+
+        if (fetch.warning[0]) {
+            fprintf(stderr, "sgtm-spool: %s\n", fetch.warning);
+        }
+
+    } while (fetch.more);
+
+    return SPOOL_OK;
 }
 
 

@@ -44,7 +44,7 @@ static ngx_uint_t ngx_http_sgtm_courier_plan_take(ngx_http_sgtm_lane_t *lane,
 static void ngx_http_sgtm_courier_load(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e);
 static void ngx_http_sgtm_courier_move(ngx_queue_t *to, ngx_queue_t *from);
-static void ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job);
+static void ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e);
 static void ngx_http_sgtm_courier_lost(ngx_http_sgtm_courier_ctx_t *courier);
 static void ngx_http_sgtm_courier_taken(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_take_t *t, ngx_uint_t lost);
@@ -78,17 +78,11 @@ ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    courier->errand.size = NGX_HTTP_SGTM_ERRAND_TARGETS;
-    courier->errand.targets = ngx_alloc(courier->errand.size
-                                        * sizeof(sgtm_target_t), cycle->log);
-    if (courier->errand.targets == NULL) {
+    courier->errand.done = ngx_http_sgtm_courier_back;
+
+    if (ngx_http_sgtm_errand_init(&courier->errand, cycle, smcf) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    courier->errand.instance = (int64_t) ngx_random() << 32 ^ ngx_pid
-                               ^ (int64_t) ngx_random() << 16;
-    courier->errand.job.run = ngx_http_sgtm_errand_run;
-    courier->errand.job.done = ngx_http_sgtm_courier_back;
 
     courier->conf = smcf;
     courier->stat = ngx_http_sgtm_spool_stat(smcf);
@@ -220,6 +214,7 @@ ngx_http_sgtm_courier_timer(ngx_event_t *ev)
         if (lane->hits == 0 && !lane->look && lane->again == 0) {
             ngx_queue_remove(q);
             lane->active = 0;
+            courier->nactive--;
         }
     }
 
@@ -282,7 +277,7 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
 
     ngx_http_sgtm_courier_load(courier, e);
 
-    if (ngx_http_sgtm_spool_post(&e->job) == NGX_OK) {
+    if (ngx_http_sgtm_errand_post(e) == NGX_OK) {
         courier->busy = 1;
     }
 }
@@ -322,9 +317,17 @@ ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
                                      ? NGX_HTTP_SGTM_COURIER_IDLE
                                      : NGX_HTTP_SGTM_COURIER_LIST))
     {
+        /*
+         * Hits of those that have some in the file already are moved there when
+         * these are gone; of the others nobody knows what the journal has.
+         */
+
+        e->fetch = (puts == courier->puts
+                    || courier->nactive < courier->conf->ntargets);
+        e->list = 1;
+
         courier->puts = puts;
         courier->listed = e->now;
-        e->list = 1;
     }
 
     size = ngx_http_sgtm_lane_sum.size;
@@ -454,14 +457,12 @@ ngx_http_sgtm_courier_move(ngx_queue_t *to, ngx_queue_t *from)
 /* back from an errand */
 
 static void
-ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
+ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e)
 {
     ngx_uint_t                    i, lost;
-    ngx_http_sgtm_errand_t       *e;
     ngx_http_sgtm_courier_ctx_t  *courier;
 
     courier = ngx_http_sgtm_courier;
-    e = &courier->errand;
 
     courier->busy = 0;
 
@@ -473,7 +474,7 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
         ngx_http_sgtm_ledger_settled(courier);
     }
 
-    lost = (job->rc == SGTM_STORE_LOST || job->rc == SGTM_STORE_DAMAGED);
+    lost = (e->rc == SGTM_STORE_LOST || e->rc == SGTM_STORE_DAMAGED);
 
     if (lost) {
         ngx_http_sgtm_courier_lost(courier);
@@ -486,7 +487,7 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_job_t *job)
         ngx_http_sgtm_courier_move(&courier->outcomes, &courier->settling);
     }
 
-    if (job->rc != SGTM_STORE_OK) {
+    if (e->rc != SGTM_STORE_OK) {
         courier->hold = ngx_http_sgtm_lane_now() + NGX_HTTP_SGTM_COURIER_HOLD;
     }
 

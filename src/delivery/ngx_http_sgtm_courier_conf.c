@@ -186,6 +186,7 @@ ngx_http_sgtm_courier_target(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
     target->api_secret = conf->api_secret;
 
     ngx_rbtree_insert(&smcf->targets, &target->node.node);
+    smcf->ntargets++;
 
     return target;
 }

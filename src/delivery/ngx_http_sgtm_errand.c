@@ -8,14 +8,63 @@
 #include "ngx_http_sgtm_errand.h"
 
 
+/* bytes that are moved out of the journal at a time */
+#define NGX_HTTP_SGTM_ERRAND_FETCH  (1024 * 1024)
+
+#if (NGX_THREADS)
+
+static void ngx_http_sgtm_errand_run(void *data, ngx_log_t *log);
+static void ngx_http_sgtm_errand_back(ngx_event_t *ev);
 static int ngx_http_sgtm_errand_lease(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
 static int ngx_http_sgtm_errand_list(sgtm_store_t *store,
+    ngx_http_sgtm_errand_t *e);
+static int ngx_http_sgtm_errand_fetch(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
 static int ngx_http_sgtm_errand_take(sgtm_store_t *store,
     ngx_http_sgtm_errand_t *e);
 static int ngx_http_sgtm_errand_take_of(sgtm_store_t *store,
     ngx_http_sgtm_errand_take_t *t);
+static void ngx_http_sgtm_errand_why(ngx_http_sgtm_errand_t *e,
+    const char *text);
+
+
+ngx_int_t
+ngx_http_sgtm_errand_init(ngx_http_sgtm_errand_t *e, ngx_cycle_t *cycle,
+    ngx_http_sgtm_main_conf_t *smcf)
+{
+    e->size = NGX_HTTP_SGTM_ERRAND_TARGETS;
+
+    e->targets = ngx_alloc(e->size * sizeof(sgtm_target_t), cycle->log);
+    if (e->targets == NULL) {
+        return NGX_ERROR;
+    }
+
+    e->store = sgtm_store_create((const char *) smcf->spool->path.data,
+                                 &smcf->spool->store);
+    if (e->store == NULL) {
+        return NGX_ERROR;
+    }
+
+    e->task = ngx_thread_task_alloc(cycle->pool, 0);
+    if (e->task == NULL) {
+        return NGX_ERROR;
+    }
+
+    e->instance = (int64_t) ngx_random() << 32 ^ ngx_pid
+                  ^ (int64_t) ngx_random() << 16;
+    e->stat = ngx_http_sgtm_spool_stat(smcf);
+    e->threads = smcf->spool->threads;
+    e->log = cycle->log;
+
+    e->task->ctx = e;
+    e->task->handler = ngx_http_sgtm_errand_run;
+    e->task->event.data = e;
+    e->task->event.handler = ngx_http_sgtm_errand_back;
+    e->task->event.log = cycle->log;
+
+    return NGX_OK;
+}
 
 
 void
@@ -27,6 +76,7 @@ ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
 
     e->lease = 0;
     e->list = 0;
+    e->fetch = 0;
     e->release = 0;
     e->memory = 0;
 
@@ -36,13 +86,27 @@ ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
 }
 
 
-void
-ngx_http_sgtm_errand_run(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
+ngx_int_t
+ngx_http_sgtm_errand_post(ngx_http_sgtm_errand_t *e)
 {
-    int                      rc;
-    ngx_http_sgtm_errand_t  *e;
+    return ngx_thread_task_post(e->threads, e->task);
+}
 
-    e = (ngx_http_sgtm_errand_t *) job;
+
+/* in the thread */
+
+static void
+ngx_http_sgtm_errand_run(void *data, ngx_log_t *log)
+{
+    ngx_http_sgtm_errand_t *e = data;
+
+    int            rc;
+    sgtm_store_t  *store;
+
+    store = e->store;
+
+    e->dry = 0;
+    e->error[0] = '\0';
 
     rc = ngx_http_sgtm_errand_lease(store, e);
 
@@ -63,7 +127,26 @@ ngx_http_sgtm_errand_run(sgtm_store_t *store, ngx_http_sgtm_job_t *job)
         rc = sgtm_store_release(store, e->instance);
     }
 
-    job->rc = rc;
+    e->rc = rc;
+
+    if (rc != SGTM_STORE_OK && rc != SGTM_STORE_LOST) {
+        ngx_http_sgtm_errand_why(e, sgtm_store_error(store));
+    }
+}
+
+
+/* on the event loop again */
+
+static void
+ngx_http_sgtm_errand_back(ngx_event_t *ev)
+{
+    ngx_http_sgtm_errand_t *e = ev->data;
+
+    if (e->error[0]) {
+        ngx_http_sgtm_spool_complain(e->stat, e->log, e->error);
+    }
+
+    e->done(e);
 }
 
 
@@ -103,6 +186,12 @@ ngx_http_sgtm_errand_list(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
         return SGTM_STORE_OK;
     }
 
+    rc = e->fetch ? ngx_http_sgtm_errand_fetch(store, e) : SGTM_STORE_OK;
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
     rc = sgtm_store_targets(store, e->targets, e->size, &e->ntargets);
 
     e->listed = (rc == SGTM_STORE_OK);
@@ -111,20 +200,71 @@ ngx_http_sgtm_errand_list(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 }
 
 
+/* moves some of what is in the journal, if there is anything */
+
+static int
+ngx_http_sgtm_errand_fetch(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
+{
+    int           rc;
+    sgtm_fetch_t  fetch;
+
+    fetch.size = NGX_HTTP_SGTM_ERRAND_FETCH;
+
+    rc = sgtm_store_fetch(store, &fetch);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    if (fetch.warning[0]) {
+        ngx_http_sgtm_errand_why(e, fetch.warning);
+    }
+
+    if (fetch.hits) {
+        (void) ngx_atomic_fetch_add(&e->stat->fetched, fetch.hits);
+    }
+
+    e->dry = !fetch.more;
+
+    return SGTM_STORE_OK;
+}
+
+
+/* what the file lacks is fetched for whoever wants it first */
+
 static int
 ngx_http_sgtm_errand_take(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 {
-    int         rc;
-    ngx_uint_t  i;
+    int                           rc;
+    ngx_uint_t                    i;
+    ngx_http_sgtm_errand_take_t  *t;
 
     for (i = 0; i < e->ntakes; i++) {
-        rc = ngx_http_sgtm_errand_take_of(store, &e->takes[i]);
+        t = &e->takes[i];
+
+        rc = ngx_http_sgtm_errand_take_of(store, t);
+
+        if (rc == SGTM_STORE_OK && t->take.list == NULL && !e->dry) {
+
+            rc = ngx_http_sgtm_errand_fetch(store, e);
+
+            if (rc == SGTM_STORE_OK) {
+                rc = ngx_http_sgtm_errand_take_of(store, t);
+            }
+
+            if (rc == SGTM_STORE_OK && t->take.list == NULL && !e->dry) {
+
+                /* there may be some behind others' */
+
+                t->take.again = t->take.now;
+            }
+        }
 
         if (rc != SGTM_STORE_OK) {
             return rc;
         }
 
-        e->takes[i].done = 1;
+        t->done = 1;
     }
 
     return SGTM_STORE_OK;
@@ -159,3 +299,37 @@ ngx_http_sgtm_errand_take_of(sgtm_store_t *store,
 
     return rc;
 }
+
+
+static void
+ngx_http_sgtm_errand_why(ngx_http_sgtm_errand_t *e, const char *text)
+{
+    (void) ngx_cpystrn(e->error, (u_char *) text, NGX_HTTP_SGTM_SPOOL_ERROR);
+}
+
+
+#else /* !NGX_THREADS */
+
+
+ngx_int_t
+ngx_http_sgtm_errand_init(ngx_http_sgtm_errand_t *e, ngx_cycle_t *cycle,
+    ngx_http_sgtm_main_conf_t *smcf)
+{
+    return NGX_OK;
+}
+
+
+void
+ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
+{
+}
+
+
+ngx_int_t
+ngx_http_sgtm_errand_post(ngx_http_sgtm_errand_t *e)
+{
+    return NGX_DECLINED;
+}
+
+
+#endif

@@ -31,8 +31,12 @@ typedef struct {
 } ngx_http_sgtm_errand_take_t;
 
 
-typedef struct {
-    ngx_http_sgtm_job_t        job;        /* the first */
+typedef struct ngx_http_sgtm_errand_s  ngx_http_sgtm_errand_t;
+
+struct ngx_http_sgtm_errand_s {
+    void                     (*done)(ngx_http_sgtm_errand_t *e);
+    int                        rc;         /* sgtm_store_rc_e; what failed is
+                                              logged */
 
     int64_t                    instance;
     int64_t                    now;
@@ -46,6 +50,7 @@ typedef struct {
 
     unsigned                   lease:1;    /* wanted */
     unsigned                   list:1;
+    unsigned                   fetch:1;    /* before it lists */
     unsigned                   release:1;
     unsigned                   memory:1;   /* there are hits in memory */
 
@@ -55,14 +60,33 @@ typedef struct {
 
     ngx_uint_t                 ntakes;
     ngx_http_sgtm_errand_take_t  takes[NGX_HTTP_SGTM_ERRAND_TAKES];
-} ngx_http_sgtm_errand_t;
 
+    /* the errand's own */
+
+    sgtm_store_t              *store;
+    ngx_http_sgtm_spool_stat_t  *stat;
+    ngx_log_t                 *log;
+#if (NGX_THREADS)
+    ngx_thread_pool_t         *threads;
+    ngx_thread_task_t         *task;
+#endif
+    unsigned                   dry:1;      /* the journal has no more */
+    u_char                     error[NGX_HTTP_SGTM_SPOOL_ERROR];
+};
+
+
+/* for the worker that is the courier: NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_sgtm_errand_init(ngx_http_sgtm_errand_t *e,
+    ngx_cycle_t *cycle, ngx_http_sgtm_main_conf_t *smcf);
 
 /* clears what is wanted and what was done; keeps the room for targets */
 void ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e);
 
-/* the job's run(): in the thread; SGTM_STORE_LOST: nothing may be relied on */
-void ngx_http_sgtm_errand_run(sgtm_store_t *store, ngx_http_sgtm_job_t *job);
+/*
+ * Has it done in a thread.  NGX_OK: done() will be called, on the event loop,
+ * with rc set; SGTM_STORE_LOST: nothing may be relied on.
+ */
+ngx_int_t ngx_http_sgtm_errand_post(ngx_http_sgtm_errand_t *e);
 
 
 #endif /* _NGX_HTTP_SGTM_ERRAND_H_INCLUDED_ */

@@ -151,7 +151,8 @@ ngx_http_sgtm_keeper_timer(ngx_event_t *ev)
     kp = ngx_http_sgtm_keeper;
 
     puts = kp->stat->puts;
-    settled = ngx_http_sgtm_keeper_gone(kp) + kp->stat->retried;
+    settled = ngx_http_sgtm_keeper_gone(kp) + kp->stat->retried
+              + kp->stat->fetched;
 
     if (puts != kp->puts || settled != kp->settled) {
         kp->puts = puts;

@@ -114,6 +114,7 @@ ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
 
         if (!lane->active) {
             lane->active = 1;
+            courier->nactive++;
             ngx_queue_insert_tail(&courier->active, &lane->turn);
         }
     }

@@ -34,6 +34,7 @@ typedef struct {
     ngx_rbtree_t                   lanes;      /* of ngx_http_sgtm_lane_t */
     ngx_rbtree_node_t              sentinel;
     ngx_queue_t                    active;     /* by lane->turn */
+    ngx_uint_t                     nactive;
 
     ngx_queue_t                    outcomes;   /* to be settled */
     ngx_queue_t                    settling;   /* of the errand */

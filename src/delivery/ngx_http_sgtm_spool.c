@@ -8,6 +8,7 @@
 #include "../ngx_http_sgtm_conf.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_spool.h"
+#include "sgtm_journal.h"
 
 
 #define NGX_HTTP_SGTM_SPOOL_SIZE      ((off_t) 1024 * 1024 * 1024)
@@ -27,7 +28,7 @@
  */
 
 typedef struct {
-    sgtm_store_t                *store;
+    sgtm_journal_t              *journal;
     ngx_http_sgtm_spool_t       *conf;
     ngx_http_sgtm_spool_stat_t  *stat;
     ngx_log_t                   *log;
@@ -36,8 +37,6 @@ typedef struct {
 
     ngx_http_sgtm_put_t         *puts;
     sgtm_record_t              **last_put;
-    ngx_http_sgtm_job_t         *jobs;
-    ngx_http_sgtm_job_t        **last_job;
     size_t                       size;     /* of all hits that wait */
     size_t                       seen;     /* when begin was put off */
     ngx_msec_t                   since;    /* begin is posted */
@@ -51,7 +50,6 @@ typedef struct {
     /* of the task in flight, the thread's own while it runs */
 
     ngx_http_sgtm_put_t         *task_puts;
-    ngx_http_sgtm_job_t         *task_jobs;
     int                          rc;
     u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
 
@@ -64,10 +62,8 @@ static ngx_int_t ngx_http_sgtm_spool_option(ngx_conf_t *cf,
 static void ngx_http_sgtm_spool_wake(ngx_http_sgtm_spooler_t *sp);
 static void ngx_http_sgtm_spool_begin(ngx_event_t *ev);
 static void ngx_http_sgtm_spool_run(void *data, ngx_log_t *log);
-static void ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc);
 static void ngx_http_sgtm_spool_done(ngx_event_t *ev);
 static void ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp);
-static void ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp);
 static void ngx_http_sgtm_spool_stalled(ngx_event_t *ev);
 
 
@@ -240,9 +236,9 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    sp->store = sgtm_store_create((const char *) smcf->spool->path.data,
-                                  &smcf->spool->store);
-    if (sp->store == NULL) {
+    sp->journal = sgtm_journal_create((const char *) smcf->spool->path.data,
+                                      &smcf->spool->store);
+    if (sp->journal == NULL) {
         return NGX_ERROR;
     }
 
@@ -254,8 +250,6 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
     sp->conf = smcf->spool;
     sp->stat = ngx_http_sgtm_spool_stat(smcf);
     sp->log = cycle->log;
-
-    sp->last_job = &sp->jobs;
 
     sp->task->ctx = sp;
     sp->task->handler = ngx_http_sgtm_spool_run;
@@ -315,31 +309,6 @@ ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
 }
 
 
-ngx_int_t
-ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
-{
-    ngx_http_sgtm_spooler_t  *sp;
-
-    sp = ngx_http_sgtm_spooler;
-
-    if (sp == NULL) {
-        return NGX_DECLINED;
-    }
-
-    job->next = NULL;
-    job->rc = SGTM_STORE_OK;
-
-    *sp->last_job = job;
-    sp->last_job = &job->next;
-
-    if (!sp->busy) {
-        ngx_http_sgtm_spool_wake(sp);
-    }
-
-    return NGX_OK;
-}
-
-
 /* a worker that is told to exit would not wait for a posted event alone */
 
 static void
@@ -367,29 +336,23 @@ ngx_http_sgtm_spool_begin(ngx_event_t *ev)
 {
     ngx_http_sgtm_spooler_t *sp = ev->data;
 
-    ngx_http_sgtm_job_t  *job;
-
-    if (sp->busy || (sp->puts == NULL && sp->jobs == NULL)) {
+    if (sp->busy || sp->puts == NULL) {
         return;
     }
 
     /*
-     * A commit costs as much as ten hits: as long as there are events, what
-     * they bring goes along, for a millisecond at most.
+     * A thread's way there and back costs as much as ten hits: as long as
+     * there are events, what they bring goes along, for a millisecond at most.
      */
 
-    if (sp->puts && sp->size != sp->seen && sp->since == ngx_current_msec) {
+    if (sp->size != sp->seen && sp->since == ngx_current_msec) {
         sp->seen = sp->size;
         ngx_post_event(&sp->begin, &ngx_posted_next_events);
         return;
     }
 
     sp->task_puts = sp->puts;
-    sp->task_jobs = sp->jobs;
-
     sp->puts = NULL;
-    sp->jobs = NULL;
-    sp->last_job = &sp->jobs;
 
     sp->rc = SGTM_STORE_OK;
     sp->busy = 1;
@@ -398,15 +361,11 @@ ngx_http_sgtm_spool_begin(ngx_event_t *ev)
         return;
     }
 
-    /* the pool's queue is full: hits are refused, jobs told so */
+    /* the pool's queue is full */
 
     sp->rc = SGTM_STORE_FAILED;
     (void) ngx_cpystrn(sp->error, (u_char *) "no thread is free",
                        NGX_HTTP_SGTM_SPOOL_ERROR);
-
-    for (job = sp->task_jobs; job; job = job->next) {
-        job->rc = SGTM_STORE_FAILED;
-    }
 
     ngx_http_sgtm_spool_done(&sp->task->event);
 }
@@ -419,38 +378,13 @@ ngx_http_sgtm_spool_run(void *data, ngx_log_t *log)
 {
     ngx_http_sgtm_spooler_t *sp = data;
 
-    ngx_uint_t            again;
-    ngx_http_sgtm_job_t  *job;
-
     sp->error[0] = '\0';
 
-    if (sp->task_puts) {
-        sp->rc = sgtm_store_put(sp->store, &sp->task_puts->record);
-        ngx_http_sgtm_spool_why(sp, sp->rc);
-    }
+    sp->rc = sgtm_journal_put(sp->journal, &sp->task_puts->record);
 
-    again = (sp->rc == SGTM_STORE_FULL && sp->task_jobs != NULL)
-            || sp->rc == SGTM_STORE_DAMAGED;
-
-    for (job = sp->task_jobs; job; job = job->next) {
-        job->run(sp->store, job);
-        ngx_http_sgtm_spool_why(sp, job->rc);
-    }
-
-    /* the jobs may have made room, and a new file has been begun */
-
-    if (again) {
-        sp->rc = sgtm_store_put(sp->store, &sp->task_puts->record);
-        ngx_http_sgtm_spool_why(sp, sp->rc);
-    }
-}
-
-
-static void
-ngx_http_sgtm_spool_why(ngx_http_sgtm_spooler_t *sp, int rc)
-{
-    if (rc != SGTM_STORE_OK && rc != SGTM_STORE_LOST) {
-        (void) ngx_cpystrn(sp->error, (u_char *) sgtm_store_error(sp->store),
+    if (sp->rc != SGTM_STORE_OK) {
+        (void) ngx_cpystrn(sp->error,
+                           (u_char *) sgtm_journal_error(sp->journal),
                            NGX_HTTP_SGTM_SPOOL_ERROR);
     }
 }
@@ -471,15 +405,11 @@ ngx_http_sgtm_spool_done(ngx_event_t *ev)
 
     /* it is busy still: what handlers put is for the next task */
 
-    if (sp->task_puts) {
-        ngx_http_sgtm_spool_kept(sp);
-    }
-
-    ngx_http_sgtm_spool_jobs(sp);
+    ngx_http_sgtm_spool_kept(sp);
 
     sp->busy = 0;
 
-    if (sp->puts || sp->jobs) {
+    if (sp->puts) {
         ngx_http_sgtm_spool_wake(sp);
     }
 }
@@ -524,21 +454,6 @@ ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp)
         }
 
         ngx_free(put);
-    }
-}
-
-
-static void
-ngx_http_sgtm_spool_jobs(ngx_http_sgtm_spooler_t *sp)
-{
-    ngx_http_sgtm_job_t  *job, *next;
-
-    job = sp->task_jobs;
-    sp->task_jobs = NULL;
-
-    for ( /* void */ ; job; job = next) {
-        next = job->next;
-        job->done(job);
     }
 }
 
@@ -603,13 +518,6 @@ ngx_http_sgtm_spool_init_process(ngx_cycle_t *cycle)
 
 ngx_int_t
 ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
-{
-    return NGX_DECLINED;
-}
-
-
-ngx_int_t
-ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job)
 {
     return NGX_DECLINED;
 }

@@ -30,7 +30,8 @@ typedef struct {
     ngx_atomic_t     retried;
     ngx_atomic_t     died;
 
-    ngx_atomic_t     puts;             /* goes up with every commit */
+    ngx_atomic_t     puts;             /* goes up with every group kept */
+    ngx_atomic_t     fetched;          /* and with those moved */
     ngx_atomic_t     complained;       /* when the log was told of a fault */
 } ngx_http_sgtm_spool_stat_t;
 
@@ -69,25 +70,6 @@ struct ngx_http_sgtm_put_s {
 };
 
 
-/*
- * Anything else that has to be done with the file: run() in the thread, done()
- * on the event loop afterwards.  Jobs run in the order they were posted, after
- * the hits that were put before.  The owner keeps the job until done().
- */
-
-typedef struct ngx_http_sgtm_job_s  ngx_http_sgtm_job_t;
-
-struct ngx_http_sgtm_job_s {
-    ngx_http_sgtm_job_t       *next;
-    void                     (*run)(sgtm_store_t *store,
-                                    ngx_http_sgtm_job_t *job);
-    void                     (*done)(ngx_http_sgtm_job_t *job);
-    int                        rc;         /* sgtm_store_rc_e; the spool logs
-                                              what failed */
-    void                      *data;
-};
-
-
 /* the directive sgtm_spool */
 char *ngx_http_sgtm_conf_spool(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -109,9 +91,6 @@ ngx_http_sgtm_main_conf_t *ngx_http_sgtm_spool_process(ngx_cycle_t *cycle);
  * there is no room or no spool now, the block is the caller's still.
  */
 ngx_int_t ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put);
-
-/* NGX_OK: done() will be called; NGX_DECLINED: there is no spool */
-ngx_int_t ngx_http_sgtm_spool_post(ngx_http_sgtm_job_t *job);
 
 /* logs what is wrong with the file, once a minute, whichever worker it is */
 void ngx_http_sgtm_spool_complain(ngx_http_sgtm_spool_stat_t *stat,

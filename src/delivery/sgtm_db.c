@@ -19,7 +19,6 @@
 
 static void sgtm_db_after_commit(sgtm_store_t *store);
 static int sgtm_db_rc(sgtm_store_t *store, int code, int err);
-static int sgtm_db_rc_errno(int err);
 
 
 int
@@ -195,7 +194,7 @@ sgtm_db_tidy(sgtm_store_t *store, int64_t after)
         return;
     }
 
-    now = sgtm_db_monotonic();
+    now = sgtm_file_clock();
 
     if (now - store->tidied < after) {
         return;
@@ -224,7 +223,7 @@ sgtm_db_fail(sgtm_store_t *store, int code, const char *what)
     if ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) {
         err = errno;
 
-        if (sgtm_db_rc_errno(err) == SGTM_STORE_FAILED) {
+        if (sgtm_file_rc(err) == SGTM_STORE_FAILED) {
             err = sqlite3_system_errno(store->db);
         }
     }
@@ -267,28 +266,7 @@ sgtm_db_rc(sgtm_store_t *store, int code, int err)
         /* fall through */
 
     case SQLITE_CANTOPEN:
-        return sgtm_db_rc_errno(err);
-
-    default:
-        return SGTM_STORE_FAILED;
-    }
-}
-
-
-static int
-sgtm_db_rc_errno(int err)
-{
-    switch (err) {
-
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return SGTM_STORE_FULL;
-
-    case EROFS:
-    case EACCES:
-    case EPERM:
-        return SGTM_STORE_READONLY;
+        return sgtm_file_rc(err);
 
     default:
         return SGTM_STORE_FAILED;
@@ -300,10 +278,8 @@ int
 sgtm_db_fail_errno(sgtm_store_t *store, int err, const char *what,
     const char *name)
 {
-    store->rc = sgtm_db_rc_errno(err);
-
-    (void) snprintf(store->error, sizeof(store->error), "%s() \"%s\": %s (%d)",
-                    what, name, strerror(err), err);
+    store->rc = sgtm_file_fail(store->error, sizeof(store->error), err, what,
+                               name);
 
     return store->rc;
 }
@@ -321,35 +297,13 @@ sgtm_db_fail_text(sgtm_store_t *store, int rc, const char *text)
 }
 
 
-int64_t
-sgtm_db_now(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_REALTIME, &ts);
-
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-
-int64_t
-sgtm_db_monotonic(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-
 int
 sgtm_db_wait(sgtm_store_t *store, int first)
 {
     int64_t          now;
     struct timespec  ts;
 
-    now = sgtm_db_monotonic();
+    now = sgtm_file_clock();
 
     if (first) {
         store->busy_since = now;

@@ -15,11 +15,13 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "sgtm_file.h"
+#include "sgtm_segment.h"
 #include "sgtm_store.h"
 
 
 /* PRAGMA user_version and PRAGMA application_id ("sgtm") */
-#define SGTM_DB_VERSION         1
+#define SGTM_DB_VERSION         2
 #define SGTM_DB_APPLICATION     0x7367746d
 
 #define SGTM_DB_PAGE            8192
@@ -34,12 +36,7 @@
 /* from this number on a store does it itself that has somebody for it */
 #define SGTM_DB_KEPT            16000
 
-/*
- * What is left free on a small or a large disk, so that deleting works; what
- * the log of changes has of its own, against others that fill the disk.
- */
-#define SGTM_DB_RESERVE_PART    16
-#define SGTM_DB_RESERVE         (16 * 1024 * 1024)
+/* what the log of changes has of its own, against others that fill the disk */
 #define SGTM_DB_RESERVE_LOG     (1024 * 1024)
 
 /* ms: how long to wait for others, at most; for a checkpoint that may fail */
@@ -60,7 +57,6 @@ typedef enum {
     SGTM_SQL_BEGIN = 0,
     SGTM_SQL_COMMIT,
     SGTM_SQL_ROLLBACK,
-    SGTM_SQL_PAGES,
     SGTM_SQL_FREE_PAGES,
 
     SGTM_SQL_TARGET_FIND,
@@ -69,6 +65,11 @@ typedef enum {
     SGTM_SQL_TARGET_USED,
     SGTM_SQL_LAST,
     SGTM_SQL_INSERT,
+
+    SGTM_SQL_MOVED_GET,
+    SGTM_SQL_MOVED_SET,
+    SGTM_SQL_MOVED_ALL,
+    SGTM_SQL_MOVED_DROP,
 
     SGTM_SQL_LEASE_GET,
     SGTM_SQL_LEASE_SET,
@@ -104,11 +105,15 @@ typedef enum {
 /* a target that the current transaction puts hits of */
 
 typedef struct {
-    sgtm_str_t          name;      /* of a record */
+    sgtm_str_t          name;      /* of malloc() */
     int64_t             number;
     int64_t             id;        /* the next one */
     int64_t             end;       /* the first that is another target's */
 } sgtm_db_target_t;
+
+
+/* rows of segments that are no more, of those that were seen at a time */
+#define SGTM_STORE_STALE  64
 
 
 struct sgtm_store_s {
@@ -149,6 +154,13 @@ struct sgtm_store_s {
     sgtm_db_target_t   *targets;
     size_t              ntargets;
     size_t              atargets;
+
+    unsigned char      *group;     /* of the journal, read to be moved */
+    size_t              agroup;
+    sgtm_segment_t     *synced;    /* as sgtm_store_sync() saw them last */
+    size_t              nsynced;
+    char                stale[SGTM_STORE_STALE][SGTM_JOURNAL_NAME];
+    size_t              nstale;
 
     int                 rc;        /* of the last error */
     char                error[8192];
@@ -213,10 +225,6 @@ int sgtm_db_checkpoint(sgtm_store_t *store, int mode);
  */
 void sgtm_db_tidy(sgtm_store_t *store, int64_t after);
 
-/* ms since the epoch; ms of a clock that nobody sets */
-int64_t sgtm_db_now(void);
-int64_t sgtm_db_monotonic(void);
-
 /* sleeps 100 us to 2 ms; 0 once limit ms have passed since the first time */
 int sgtm_db_wait(sgtm_store_t *store, int first);
 
@@ -234,9 +242,6 @@ int sgtm_db_open_wal(sgtm_store_t *store);
  * file system can do that.
  */
 void sgtm_db_reserve(sgtm_store_t *store);
-
-/* bytes that are left on the disk; those of them that are to stay */
-int sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep);
 
 /*
  * The lock that keeps a file from being replaced: LOCK_SH for a transaction,
@@ -294,7 +299,16 @@ sgtm_record_t *sgtm_record_make(sqlite3_stmt *stmt);
 size_t sgtm_record_size(sqlite3_stmt *stmt);
 
 
-/* sgtm_store.c */
+/* sgtm_store_insert.c */
+
+/* whether the disk has room for bytes of records; not within a transaction */
+int sgtm_store_room(sgtm_store_t *store, size_t size);
+
+/* a row for a new hit, and its id; within a transaction */
+int sgtm_store_insert(sgtm_store_t *store, sgtm_record_t *record);
+
+/* to be called before such a transaction: the targets are looked up anew */
+void sgtm_store_forget(sgtm_store_t *store);
 
 /*
  * Remembers the highest id of those that leave the file, by target, so that

@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/file.h>
-#include <sys/statvfs.h>
 
 #include "sgtm_db.h"
 
@@ -125,7 +124,7 @@ sgtm_db_reserve(sgtm_store_t *store)
     int64_t  left, keep;
 
     if (sgtm_db_open_wal(store) != SGTM_STORE_OK
-        || sgtm_db_disk(store, &left, &keep) != SGTM_STORE_OK)
+        || sgtm_file_disk(store->dir, &left, &keep) == -1)
     {
         store->error[0] = '\0';
         return;
@@ -136,27 +135,6 @@ sgtm_db_reserve(sgtm_store_t *store)
     }
 
     (void) fallocate(store->wal_fd, FALLOC_FL_KEEP_SIZE, 0, keep);
-}
-
-
-int
-sgtm_db_disk(sgtm_store_t *store, int64_t *left, int64_t *keep)
-{
-    struct statvfs  fs;
-
-    if (statvfs(store->dir, &fs) == -1) {
-        return sgtm_db_fail_errno(store, errno, "statvfs", store->dir);
-    }
-
-    *left = (int64_t) fs.f_bavail * (int64_t) fs.f_frsize;
-    *keep = (int64_t) fs.f_blocks * (int64_t) fs.f_frsize
-            / SGTM_DB_RESERVE_PART;
-
-    if (*keep > SGTM_DB_RESERVE) {
-        *keep = SGTM_DB_RESERVE;
-    }
-
-    return SGTM_STORE_OK;
 }
 
 

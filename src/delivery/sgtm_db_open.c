@@ -21,7 +21,6 @@
 
 static int sgtm_db_open_lock(sgtm_store_t *store, const char *name, int *fd);
 static int sgtm_db_open_file(sgtm_store_t *store);
-static int sgtm_db_make_file(sgtm_store_t *store, const char *name, int *fd);
 static int sgtm_db_connect(sgtm_store_t *store);
 static int sgtm_db_settings(sgtm_store_t *store);
 static int sgtm_db_set_wal(sgtm_store_t *store);
@@ -51,6 +50,16 @@ static int sgtm_db_wal_frames(void *data, sqlite3 *db, const char *name,
     "body BLOB NOT NULL"
 
 
+/* how much of each segment of the journal is in the table of hits */
+
+#define SGTM_DB_JOURNAL                                                       \
+    "CREATE TABLE journal ("                                                  \
+        "name TEXT PRIMARY KEY, "                                             \
+        "moved INTEGER NOT NULL, "                                            \
+        "hits INTEGER NOT NULL, "                                             \
+        "events INTEGER NOT NULL) WITHOUT ROWID;"
+
+
 /*
  * A fresh hit is in no index but the table's own: the other two hold what has
  * been tried already.
@@ -78,6 +87,8 @@ static const char  sgtm_db_tables[] =
         "one INTEGER PRIMARY KEY CHECK (one = 1), "
         "instance INTEGER NOT NULL, "
         "until INTEGER NOT NULL);"
+
+    SGTM_DB_JOURNAL
 
     /* for people */
 
@@ -133,16 +144,16 @@ sgtm_db_open(sgtm_store_t *store)
 static int
 sgtm_db_open_lock(sgtm_store_t *store, const char *name, int *fd)
 {
-    int  rc;
-
     if (*fd != -1) {
         return SGTM_STORE_OK;
     }
 
-    rc = sgtm_db_make_file(store, name, fd);
+    if (sgtm_file_make(store->dir, name, fd) == -1) {
+        return sgtm_db_fail_errno(store, errno, "create", name);
+    }
 
-    if (rc != SGTM_STORE_OK || *fd != -1) {
-        return rc;
+    if (*fd != -1) {
+        return SGTM_STORE_OK;
     }
 
     *fd = open(name, O_RDWR|O_CLOEXEC|O_NOFOLLOW);
@@ -184,38 +195,6 @@ sgtm_db_disown(sgtm_store_t *store)
 }
 
 
-/*
- * Makes a file that only its owner reads; *fd is -1 if there is one already.
- * Made by root it belongs to the owner of the directory: a tool that is run by
- * root must not lock the workers out.
- */
-
-static int
-sgtm_db_make_file(sgtm_store_t *store, const char *name, int *fd)
-{
-    struct stat  sb;
-
-    *fd = open(name, O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0600);
-
-    if (*fd == -1) {
-        if (errno == EEXIST) {
-            return SGTM_STORE_OK;
-        }
-
-        return sgtm_db_fail_errno(store, errno, "create", name);
-    }
-
-    if (geteuid() == 0
-        && (stat(store->dir, &sb) == -1
-            || fchown(*fd, sb.st_uid, sb.st_gid) == -1))
-    {
-        return sgtm_db_fail_errno(store, errno, "chown", name);
-    }
-
-    return SGTM_STORE_OK;
-}
-
-
 static int
 sgtm_db_open_file(sgtm_store_t *store)
 {
@@ -230,10 +209,8 @@ sgtm_db_open_file(sgtm_store_t *store)
         return sgtm_db_fail_text(store, SGTM_STORE_DAMAGED, "it is empty");
     }
 
-    rc = sgtm_db_make_file(store, store->path, &fd);
-
-    if (rc != SGTM_STORE_OK) {
-        return rc;
+    if (sgtm_file_make(store->dir, store->path, &fd) == -1) {
+        return sgtm_db_fail_errno(store, errno, "create", store->path);
     }
 
     /* closed before SQLite opens it: a later close() would drop its locks */
@@ -270,19 +247,11 @@ sgtm_db_open_file(sgtm_store_t *store)
         return rc;
     }
 
-    fd = open(store->dir, O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-
-    if (fd == -1) {
-        return sgtm_db_fail_errno(store, errno, "open", store->dir);
+    if (sgtm_file_sync_dir(store->dir) == -1) {
+        return sgtm_db_fail_errno(store, errno, "fsync", store->dir);
     }
 
-    if (fsync(fd) == -1) {
-        rc = sgtm_db_fail_errno(store, errno, "fsync", store->dir);
-    }
-
-    (void) close(fd);
-
-    return rc;
+    return SGTM_STORE_OK;
 }
 
 
@@ -437,9 +406,10 @@ sgtm_db_set_wal(sgtm_store_t *store)
 static int
 sgtm_db_schema(sgtm_store_t *store)
 {
-    int      rc;
-    char     sql[128];
-    int64_t  version, tables;
+    int          rc;
+    char         sql[128];
+    int64_t      version, n;
+    const char  *tables;
 
     rc = sgtm_db_value(store, "PRAGMA user_version", &version);
 
@@ -447,20 +417,22 @@ sgtm_db_schema(sgtm_store_t *store)
         return rc;
     }
 
-    if (version != 0) {
+    tables = (version == 1) ? SGTM_DB_JOURNAL : sgtm_db_tables;
+
+    if (version != 0 && version != 1) {
         (void) snprintf(sql, sizeof(sql), "its version is %lld, this program"
                         " knows %d", (long long) version, SGTM_DB_VERSION);
 
         return sgtm_db_fail_text(store, SGTM_STORE_FAILED, sql);
     }
 
-    rc = sgtm_db_value(store, "SELECT count(*) FROM sqlite_master", &tables);
+    rc = sgtm_db_value(store, "SELECT count(*) FROM sqlite_master", &n);
 
     if (rc != SGTM_STORE_OK) {
         return rc;
     }
 
-    if (tables != 0) {
+    if (version == 0 && n != 0) {
         return sgtm_db_fail_text(store, SGTM_STORE_FAILED,
                                  "it is a database of something else");
     }
@@ -472,7 +444,7 @@ sgtm_db_schema(sgtm_store_t *store)
     rc = sgtm_db_exec(store, "BEGIN IMMEDIATE");
 
     if (rc == SGTM_STORE_OK) {
-        rc = sgtm_db_exec(store, sgtm_db_tables);
+        rc = sgtm_db_exec(store, tables);
     }
 
     if (rc == SGTM_STORE_OK) {

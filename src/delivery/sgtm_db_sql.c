@@ -38,10 +38,6 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
     { "rollback",
       "ROLLBACK" },
 
-    /* SGTM_SQL_PAGES */
-    { "page_count",
-      "PRAGMA page_count" },
-
     /* SGTM_SQL_FREE_PAGES */
     { "freelist_count",
       "PRAGMA freelist_count" },
@@ -74,6 +70,23 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
       "INSERT INTO hit (id, target, due, client, time, attempts, events,"
       " tenant, error, method, uri, args, headers, body)"
       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)" },
+
+    /* SGTM_SQL_MOVED_GET */
+    { "read journal",
+      "SELECT moved, hits, events FROM journal WHERE name = ?1" },
+
+    /* SGTM_SQL_MOVED_SET */
+    { "write journal",
+      "INSERT OR REPLACE INTO journal (moved, hits, events, name)"
+      " VALUES (?1, ?2, ?3, ?4)" },
+
+    /* SGTM_SQL_MOVED_ALL */
+    { "read journal",
+      "SELECT name, moved, hits, events FROM journal" },
+
+    /* SGTM_SQL_MOVED_DROP */
+    { "delete journal",
+      "DELETE FROM journal WHERE name = ?1" },
 
     /* SGTM_SQL_LEASE_GET */
     { "read lease",

@@ -37,14 +37,7 @@ sgtm_record_make(sqlite3_stmt *stmt)
     record->attempts = (unsigned) sqlite3_column_int64(stmt, 4);
     record->events = (unsigned) sqlite3_column_int64(stmt, 5);
 
-    strs[0] = &record->target;
-    strs[1] = &record->tenant;
-    strs[2] = &record->error;
-    strs[3] = &record->method;
-    strs[4] = &record->uri;
-    strs[5] = &record->args;
-    strs[6] = &record->headers;
-    strs[7] = &record->body;
+    sgtm_journal_strings(record, strs);
 
     p = (unsigned char *) (record + 1);
 

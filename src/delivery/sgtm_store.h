@@ -154,16 +154,27 @@ void sgtm_store_destroy(sgtm_store_t *store);
 const char *sgtm_store_error(sgtm_store_t *store);
 
 /*
- * Keeps a list of records, all or none, in one transaction; their ids are set.
- * The order of a target's records is that of the list.  SGTM_STORE_OK: they
- * are where "sync" says.  FULL, READONLY, DAMAGED, FAILED: none is kept.
+ * Moves hits from the journal (sgtm_journal.h) into the database, the earliest
+ * ones: groups of them until size bytes are reached, in one transaction.  hits
+ * is set to their number, more to whether there are others, warning to what is
+ * wrong with the journal, or "".  Any process may do that at any time.
+ *
+ * The order of a target's records is that in which they were kept.
  */
-int sgtm_store_put(sgtm_store_t *store, sgtm_record_t *list);
+typedef struct {
+    size_t          size;
+    int64_t         hits;
+    int             more;
+    char            warning[512];
+} sgtm_fetch_t;
+
+int sgtm_store_fetch(sgtm_store_t *store, sgtm_fetch_t *fetch);
 
 /*
- * Brings to the disk what all processes have committed so far, and moves the
- * log of changes into the database, so that it begins anew and, every ten
- * seconds at most, what was deleted leaves it.  To be called several times a
+ * Brings to the disk what all processes have kept and committed so far, removes
+ * what was moved from the journal, and moves the log of changes into the
+ * database, so that it begins anew and, every ten seconds at most, what was
+ * deleted leaves it.  To be called several times a
  * second, with every kind of sync, while there is anything to do; others can
  * write meanwhile, but for moments.
  */
@@ -247,6 +258,7 @@ int sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts);
 typedef struct {
     sgtm_store_counts_t  counts;
     int64_t              after;    /* the row where it is */
+    unsigned             journal:1;    /* was counted */
     unsigned             dead:1;   /* of the dead letters */
     unsigned             done:1;
 } sgtm_counting_t;

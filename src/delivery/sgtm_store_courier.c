@@ -244,7 +244,7 @@ sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
 
     rc = sgtm_store_is_courier(store, instance);
 
-    now = sgtm_db_now();
+    now = sgtm_file_time();
     last = 0;
 
     for (outcome = list; outcome != NULL && rc == SGTM_STORE_OK;

@@ -69,6 +69,15 @@ sgtm_store_count_some(sgtm_store_t *store, sgtm_counting_t *counting)
 
     counts = &counting->counts;
 
+    if (!counting->journal) {
+
+        /* first: what is moved meanwhile is counted twice rather than not */
+
+        counting->journal = 1;
+
+        return sgtm_db_leave(store, sgtm_store_count_journal(store, counts));
+    }
+
     values[0] = counting->after;
     values[1] = SGTM_LIST_READ;
 
@@ -100,8 +109,8 @@ sgtm_store_count_some(sgtm_store_t *store, sgtm_counting_t *counting)
         return SGTM_STORE_OK;
     }
 
-    counts->size = sgtm_store_count_bytes(store->path)
-                   + sgtm_store_count_bytes(store->wal);
+    counts->size += sgtm_store_count_bytes(store->path)
+                    + sgtm_store_count_bytes(store->wal);
     counting->done = 1;
 
     return SGTM_STORE_OK;
@@ -346,7 +355,7 @@ sgtm_store_replay_one(sgtm_store_t *store, int64_t id)
     int64_t  values[2];
 
     values[0] = id;
-    values[1] = sgtm_db_now();
+    values[1] = sgtm_file_time();
 
     rc = sgtm_db_run(store, SGTM_SQL_REPLAY, values, 2);
 

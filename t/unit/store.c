@@ -105,7 +105,7 @@ test_order(void)
     list = store_record(list, "a@tag", 4, "a2");
     list = store_record(list, "a@tag", 5, "a1");
 
-    store_is(store, sgtm_store_put(store, list), SGTM_STORE_OK, "a list");
+    store_is(store, store_put_list(store, list), SGTM_STORE_OK, "a list");
     unit_ok(list->id < list->next->id && list->next->id < list->next->next
                                                               ->next->id,
             "ids ascend by target");
@@ -146,7 +146,7 @@ test_limits(void)
     list = store_record(list, STORE_TARGET, 0, "b");
     list = store_record(list, STORE_TARGET, 0, "a");
 
-    store_is(store, sgtm_store_put(store, list), SGTM_STORE_OK, "three hits");
+    store_is(store, store_put_list(store, list), SGTM_STORE_OK, "three hits");
 
     n = number(STORE_TARGET);
 
@@ -177,7 +177,7 @@ test_due(void)
     list = store_record(list, STORE_TARGET, 2, "b");
     list = store_record(list, STORE_TARGET, 1, "a");
 
-    sgtm_store_put(store, list);
+    store_put_list(store, list);
     n = number(STORE_TARGET);
 
     t = take(n, 0, 1000, 3, 100000, " a b c", "all");
@@ -240,7 +240,7 @@ test_clients(void)
     list = store_record(list, STORE_TARGET, 7, "b1");
     list = store_record(list, STORE_TARGET, 0, "o1");
     list = store_record(list, STORE_TARGET, UINT64_MAX, "a1");
-    sgtm_store_put(store, list);
+    store_put_list(store, list);
 
     a1 = list->id;
     n = number(STORE_TARGET);
@@ -284,7 +284,7 @@ test_clients(void)
         list = store_record(list, STORE_TARGET, 9, "x");
     }
 
-    sgtm_store_put(store, list);
+    store_put_list(store, list);
     store_put(store, STORE_TARGET, 8, "y");
 
     t = take(n, t.after, 9600, 9, 100000, " a4", "a4 is fresh still");
@@ -431,7 +431,7 @@ test_strange(void)
     memset(put, 0, sizeof(sgtm_record_t));
     put->time = INT64_MIN;
 
-    store_is(store, sgtm_store_put(store, put), SGTM_STORE_OK,
+    store_is(store, store_put_list(store, put), SGTM_STORE_OK,
              "a hit of empty strings");
     store_is(store, sgtm_store_next(store, SGTM_STORE_WAITING, 0, &got, NULL),
              SGTM_STORE_OK, "comes back");
@@ -450,7 +450,7 @@ test_strange(void)
     put->events = UINT32_MAX;
     put->time = INT64_MAX;
 
-    store_is(store, sgtm_store_put(store, put), SGTM_STORE_OK, "bytes");
+    store_is(store, store_put_list(store, put), SGTM_STORE_OK, "bytes");
     store_is(store, sgtm_store_next(store, SGTM_STORE_WAITING, put->id - 1,
                                     &got, NULL),
              SGTM_STORE_OK, "come back");
@@ -474,8 +474,8 @@ test_strange(void)
     put = store_record(NULL, STORE_TARGET, 1, "");
     put->body = unit_bytes(NULL, 0);
     put->due = -5;
-    store_is(store, sgtm_store_put(store, put), SGTM_STORE_OK, "no body");
-    store_is(store, sgtm_store_put(store, NULL), SGTM_STORE_OK, "no hit");
+    store_is(store, store_put_list(store, put), SGTM_STORE_OK, "no body");
+    store_is(store, store_put_list(store, NULL), SGTM_STORE_OK, "no hit");
     unit_ok(store_sql("SELECT min(due) FROM hit") == 0, "nothing is taken");
 }
 
@@ -586,7 +586,7 @@ test_counts(void)
         list->time = 5000 + i;
     }
 
-    sgtm_store_put(store, list);
+    store_put_list(store, list);
     store_settle(store, ME, list->id, SGTM_OUTCOME_DEAD, 0, "400");
 
     store_is(store, sgtm_store_count(store, &counts), SGTM_STORE_OK,

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "unit.h"
+#include "delivery/sgtm_journal.h"
 #include "delivery/sgtm_store.h"
 
 
@@ -157,6 +158,151 @@ store_record(sgtm_record_t *next, const char *target, uint64_t client,
 }
 
 
+/* the first column of the first row, past the store; -1: an error */
+
+static inline int64_t
+store_sql(const char *sql)
+{
+    int64_t        value;
+    sqlite3       *db;
+    sqlite3_stmt  *stmt;
+
+    value = -1;
+    stmt = NULL;
+
+    if (sqlite3_open_v2(store_path(SGTM_STORE_FILE), &db,
+                        SQLITE_OPEN_READWRITE, NULL)
+        == SQLITE_OK
+        && sqlite3_busy_timeout(db, 5000) == SQLITE_OK
+        && sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK)
+    {
+        switch (sqlite3_step(stmt)) {
+
+        case SQLITE_ROW:
+            value = sqlite3_column_int64(stmt, 0);
+            break;
+
+        case SQLITE_DONE:
+            value = 0;
+            break;
+        }
+    }
+
+    if (value == -1) {
+        printf("# %s: %s\n", sql, sqlite3_errmsg(db));
+    }
+
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+
+    return value;
+}
+
+
+/* keeps a list, as a writer of its own */
+
+static inline int
+store_keep(sgtm_record_t *list, int sync, int64_t max_size)
+{
+    int                rc;
+    sgtm_journal_t    *journal;
+    sgtm_store_conf_t  conf;
+
+    memset(&conf, 0, sizeof(conf));
+
+    conf.sync = sync;
+    conf.max_size = max_size;
+
+    journal = sgtm_journal_create(store_dir, &conf);
+
+    if (journal == NULL) {
+        printf("Bail out! no journal\n");
+        exit(1);
+    }
+
+    rc = sgtm_journal_put(journal, list);
+
+    if (rc != SGTM_STORE_OK) {
+        printf("# %s\n", sgtm_journal_error(journal));
+    }
+
+    sgtm_journal_destroy(journal);
+
+    return rc;
+}
+
+
+/* moves all that is kept into the database */
+
+static inline int
+store_fetch(sgtm_store_t *store)
+{
+    int           rc;
+    sgtm_fetch_t  fetch;
+
+    do {
+        fetch.size = 1000000;
+
+        rc = sgtm_store_fetch(store, &fetch);
+
+        if (rc == SGTM_STORE_OK && fetch.warning[0]) {
+            printf("# %s\n", fetch.warning);
+        }
+
+    } while (rc == SGTM_STORE_OK && fetch.more);
+
+    return rc;
+}
+
+
+/* both; the ids of the first hundred are set */
+
+static inline int
+store_put_list(sgtm_store_t *store, sgtm_record_t *list)
+{
+    int             n, rc;
+    char            sql[512];
+    int64_t         last;
+    sgtm_record_t  *record, *other;
+
+    rc = store_keep(list, SGTM_STORE_SYNC_OFF, 0);
+
+    if (rc == SGTM_STORE_OK) {
+        rc = store_fetch(store);
+    }
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    /* the last rows of each target are the list's, in its order */
+
+    for (record = list, n = 0; record != NULL && n < 100;
+         record = record->next, n++)
+    {
+        last = 0;
+
+        for (other = record; other != NULL; other = other->next) {
+            last += (other->target.len == record->target.len
+                     && (other->target.len == 0
+                         || memcmp(other->target.data, record->target.data,
+                                   other->target.len)
+                            == 0));
+        }
+
+        (void) snprintf(sql, sizeof(sql), "SELECT id FROM hit JOIN target"
+                        " ON number = target WHERE name = '%.*s'"
+                        " ORDER BY id DESC LIMIT 1 OFFSET %d",
+                        (int) record->target.len,
+                        (const char *) record->target.data, (int) last - 1);
+
+        record->id = store_sql(sql);
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
 /* puts one; its id, 0 when that failed */
 
 static inline int64_t
@@ -167,7 +313,7 @@ store_put(sgtm_store_t *store, const char *target, uint64_t client,
 
     record = store_record(NULL, target, client, body);
 
-    if (sgtm_store_put(store, record) != SGTM_STORE_OK) {
+    if (store_put_list(store, record) != SGTM_STORE_OK) {
         printf("# put: %s\n", sgtm_store_error(store));
         return 0;
     }
@@ -224,47 +370,6 @@ store_settle(sgtm_store_t *store, int64_t instance, int64_t id, unsigned kind,
     outcome.error = unit_str(error);
 
     return sgtm_store_settle(store, instance, &outcome);
-}
-
-
-/* the first column of the first row, past the store; -1: an error */
-
-static inline int64_t
-store_sql(const char *sql)
-{
-    int64_t        value;
-    sqlite3       *db;
-    sqlite3_stmt  *stmt;
-
-    value = -1;
-    stmt = NULL;
-
-    if (sqlite3_open_v2(store_path(SGTM_STORE_FILE), &db,
-                        SQLITE_OPEN_READWRITE, NULL)
-        == SQLITE_OK
-        && sqlite3_busy_timeout(db, 5000) == SQLITE_OK
-        && sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK)
-    {
-        switch (sqlite3_step(stmt)) {
-
-        case SQLITE_ROW:
-            value = sqlite3_column_int64(stmt, 0);
-            break;
-
-        case SQLITE_DONE:
-            value = 0;
-            break;
-        }
-    }
-
-    if (value == -1) {
-        printf("# %s: %s\n", sql, sqlite3_errmsg(db));
-    }
-
-    sqlite3_finalize(stmt);
-    sqlite3_close(db);
-
-    return value;
 }
 
 

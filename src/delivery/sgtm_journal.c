@@ -1,0 +1,578 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ */
+
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "sgtm_file.h"
+#include "sgtm_journal.h"
+
+
+/* bytes of a segment: it can be removed once all of it was moved */
+#define SGTM_SEGMENT_MAX    (2 * 1024 * 1024)
+#define SGTM_SEGMENT_MIN    (64 * 1024)
+
+/* ms: how long a measured size of the directory is relied on, at most */
+#define SGTM_JOURNAL_SIZED  100
+
+/* more than this is not kept for the next group */
+#define SGTM_JOURNAL_BUFFER (1024 * 1024)
+
+
+struct sgtm_journal_s {
+    sgtm_store_conf_t   conf;
+    char               *dir;
+    char               *path;      /* of the segment; room for any name */
+    size_t              dir_len;
+
+    int                 fd;        /* -1: none */
+    int64_t             end;       /* bytes of it */
+    int64_t             max;
+    int64_t             time;      /* of its last group */
+    uint64_t            hits;      /* in it */
+    uint64_t            events;
+    uint32_t            random;
+
+    unsigned char      *buffer;
+    size_t              size;
+
+    int64_t             sized;     /* ms, monotonic; 0: not yet */
+    int64_t             used;      /* bytes in the directory then */
+    int64_t             added;     /* by this writer since */
+
+    char                error[512];
+};
+
+
+static int sgtm_journal_room(sgtm_journal_t *journal, int64_t size);
+static int sgtm_journal_write(sgtm_journal_t *journal,
+    sgtm_record_t *list, size_t size);
+static void sgtm_journal_fill(sgtm_journal_t *journal,
+    sgtm_record_t *list, size_t size);
+static unsigned char *sgtm_journal_entry(unsigned char *p,
+    sgtm_record_t *record);
+static int sgtm_journal_segment(sgtm_journal_t *journal, int64_t size);
+static int sgtm_journal_open(sgtm_journal_t *journal);
+static int sgtm_journal_append(sgtm_journal_t *journal, size_t size);
+static void sgtm_journal_close(sgtm_journal_t *journal);
+static size_t sgtm_journal_size(sgtm_record_t *record);
+
+
+sgtm_journal_t *
+sgtm_journal_create(const char *dir, const sgtm_store_conf_t *conf)
+{
+    sgtm_journal_t  *journal;
+
+    journal = calloc(1, sizeof(sgtm_journal_t));
+
+    if (journal == NULL) {
+        return NULL;
+    }
+
+    journal->conf = *conf;
+    journal->fd = -1;
+    journal->random = (uint32_t) sgtm_file_time_us() ^ (uint32_t) getpid() << 12;
+    journal->max = SGTM_SEGMENT_MAX;
+
+    if (conf->max_size > 0 && conf->max_size / 16 < journal->max) {
+        journal->max = conf->max_size / 16;
+    }
+
+    if (journal->max < SGTM_SEGMENT_MIN) {
+        journal->max = SGTM_SEGMENT_MIN;
+    }
+
+    journal->dir_len = strlen(dir);
+    journal->dir = strdup(dir);
+    journal->path = malloc(journal->dir_len + 1 + SGTM_JOURNAL_NAME);
+
+    if (journal->dir == NULL || journal->path == NULL) {
+        sgtm_journal_destroy(journal);
+        return NULL;
+    }
+
+    return journal;
+}
+
+
+void
+sgtm_journal_destroy(sgtm_journal_t *journal)
+{
+    if (journal == NULL) {
+        return;
+    }
+
+    sgtm_journal_close(journal);
+
+    free(journal->buffer);
+    free(journal->path);
+    free(journal->dir);
+    free(journal);
+}
+
+
+const char *
+sgtm_journal_error(sgtm_journal_t *journal)
+{
+    return journal->error;
+}
+
+
+int
+sgtm_journal_put(sgtm_journal_t *journal, sgtm_record_t *list)
+{
+    int             rc;
+    size_t          size;
+    sgtm_record_t  *record;
+    unsigned char  *p;
+
+    journal->error[0] = '\0';
+
+    if (list == NULL) {
+        return SGTM_STORE_OK;
+    }
+
+    size = sizeof(sgtm_group_t) + sizeof(uint64_t);
+
+    for (record = list; record != NULL; record = record->next) {
+        size += sgtm_journal_size(record);
+
+        if (size > SGTM_JOURNAL_GROUP) {
+            return sgtm_file_fail(journal->error, sizeof(journal->error),
+                                  EFBIG, "write", journal->dir);
+        }
+    }
+
+    rc = sgtm_journal_room(journal, (int64_t) size);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    if (size > journal->size) {
+        p = realloc(journal->buffer, size);
+
+        if (p == NULL) {
+            return sgtm_file_fail(journal->error, sizeof(journal->error),
+                                  ENOMEM, "write", journal->dir);
+        }
+
+        journal->buffer = p;
+        journal->size = size;
+    }
+
+    rc = sgtm_journal_write(journal, list, size);
+
+    if (journal->size > SGTM_JOURNAL_BUFFER) {
+        free(journal->buffer);
+        journal->buffer = NULL;
+        journal->size = 0;
+    }
+
+    return rc;
+}
+
+
+/*
+ * Whether max_size and the disk have room.  What others write is seen a tenth
+ * of a second later, or when this writer has added a 64th of max_size.
+ */
+
+static int
+sgtm_journal_room(sgtm_journal_t *journal, int64_t size)
+{
+    int64_t  max, left, keep;
+
+    max = journal->conf.max_size;
+
+    if (max > 0
+        && (journal->sized == 0
+            || journal->added > max / 64
+            || sgtm_file_clock() - journal->sized >= SGTM_JOURNAL_SIZED))
+    {
+        if (sgtm_journal_used(journal->dir, &journal->used) == -1) {
+            return sgtm_file_fail(journal->error, sizeof(journal->error),
+                                  errno, "opendir", journal->dir);
+        }
+
+        journal->added = 0;
+        journal->sized = sgtm_file_clock();
+    }
+
+    if (max > 0
+        && journal->used + sgtm_journal_grown(journal->added + size) > max)
+    {
+        (void) snprintf(journal->error, sizeof(journal->error),
+                        "\"%s\": it has reached its max_size", journal->dir);
+
+        return SGTM_STORE_FULL;
+    }
+
+    if (sgtm_file_disk(journal->dir, &left, &keep) == -1) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), errno,
+                              "statvfs", journal->dir);
+    }
+
+    /* moving it into the database needs some */
+
+    if (left < 2 * keep + 3 * size) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), ENOSPC,
+                              "write", journal->dir);
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+sgtm_journal_write(sgtm_journal_t *journal, sgtm_record_t *list,
+    size_t size)
+{
+    int  rc;
+
+    rc = sgtm_journal_segment(journal, (int64_t) size);
+
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
+    sgtm_journal_fill(journal, list, size);
+
+    rc = sgtm_journal_append(journal, size);
+
+    if (journal->fd != -1) {
+        (void) flock(journal->fd, LOCK_UN);
+    }
+
+    return rc;
+}
+
+
+/* the group as it is written; it counts for the segment once it is there */
+
+static void
+sgtm_journal_fill(sgtm_journal_t *journal, sgtm_record_t *list,
+    size_t size)
+{
+    uint64_t        end;
+    sgtm_group_t    group;
+    sgtm_record_t  *record;
+    unsigned char  *p;
+
+    memset(&group, 0, sizeof(sgtm_group_t));
+
+    group.magic = SGTM_GROUP_MAGIC;
+    group.size = size;
+    group.time = sgtm_file_time_us();
+    group.all_hits = journal->hits;
+    group.all_events = journal->events;
+    group.oldest = list->time;
+
+    /* a clock that was set back must not change the order */
+
+    if (group.time <= journal->time) {
+        group.time = journal->time + 1;
+    }
+
+    p = journal->buffer + sizeof(sgtm_group_t);
+
+    for (record = list; record != NULL; record = record->next) {
+        p = sgtm_journal_entry(p, record);
+
+        group.hits++;
+        group.all_hits++;
+        group.all_events += record->events;
+
+        if (record->time < group.oldest) {
+            group.oldest = record->time;
+        }
+    }
+
+    end = size;
+    memcpy(p, &end, sizeof(uint64_t));
+
+    memcpy(journal->buffer, &group, sizeof(sgtm_group_t));
+
+    sgtm_journal_sum(group.sum, journal->buffer, size - sizeof(uint64_t));
+
+    memcpy(journal->buffer, &group, sizeof(sgtm_group_t));
+}
+
+
+static unsigned char *
+sgtm_journal_entry(unsigned char *p, sgtm_record_t *record)
+{
+    size_t          i, size;
+    sgtm_str_t     *strings[SGTM_ENTRY_STRINGS];
+    sgtm_entry_t    entry;
+    unsigned char  *end;
+
+    size = sgtm_journal_size(record);
+    end = p + size;
+
+    entry.time = record->time;
+    entry.client = record->client;
+    entry.attempts = record->attempts;
+    entry.events = record->events;
+
+    sgtm_journal_strings(record, strings);
+
+    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
+        entry.len[i] = (uint32_t) strings[i]->len;
+    }
+
+    memcpy(p, &entry, sizeof(sgtm_entry_t));
+    p += sizeof(sgtm_entry_t);
+
+    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
+        if (strings[i]->len) {
+            memcpy(p, strings[i]->data, strings[i]->len);
+            p += strings[i]->len;
+        }
+    }
+
+    memset(p, 0, (size_t) (end - p));
+
+    return end;
+}
+
+
+/*
+ * A segment that is locked and has room for the group.  Whoever has moved all
+ * of one may have removed it, or be about to: with the lock held it is seen.
+ */
+
+static int
+sgtm_journal_segment(sgtm_journal_t *journal, int64_t size)
+{
+    int          rc;
+    struct stat  sb;
+
+    if (journal->fd != -1) {
+
+        if (journal->end + size <= journal->max
+            && flock(journal->fd, LOCK_EX) == 0
+            && fstat(journal->fd, &sb) == 0
+            && sb.st_nlink != 0
+            && sb.st_size == journal->end)
+        {
+            return SGTM_STORE_OK;
+        }
+
+        sgtm_journal_close(journal);
+    }
+
+    rc = sgtm_journal_open(journal);
+
+    if (rc == SGTM_STORE_OK && flock(journal->fd, LOCK_EX) == -1) {
+        rc = sgtm_file_fail(journal->error, sizeof(journal->error), errno,
+                            "flock", journal->path);
+    }
+
+    if (rc != SGTM_STORE_OK) {
+        sgtm_journal_close(journal);
+    }
+
+    return rc;
+}
+
+
+static int
+sgtm_journal_open(sgtm_journal_t *journal)
+{
+    int      tries;
+    int64_t  now;
+
+    for (tries = 0; tries < 8; tries++) {
+
+        now = sgtm_file_time_us();
+
+        /* names are in the order of their time */
+
+        if (now <= journal->time) {
+            now = journal->time + 1;
+        }
+
+        journal->time = now;
+
+        (void) snprintf(journal->path,
+                        journal->dir_len + 1 + SGTM_JOURNAL_NAME,
+                        "%s/" SGTM_JOURNAL_PREFIX "%016llx-%08lx",
+                        journal->dir, (unsigned long long) now,
+                        (unsigned long) journal->random++);
+
+        if (sgtm_file_make(journal->dir, journal->path, &journal->fd) == -1) {
+            return sgtm_file_fail(journal->error, sizeof(journal->error),
+                                  errno, "create", journal->path);
+        }
+
+        if (journal->fd != -1) {
+            break;
+        }
+    }
+
+    if (journal->fd == -1) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), EEXIST,
+                              "create", journal->path);
+    }
+
+    journal->end = 0;
+    journal->hits = 0;
+    journal->events = 0;
+
+    if (journal->conf.sync == SGTM_STORE_SYNC_ALWAYS
+        && sgtm_file_sync_dir(journal->dir) == -1)
+    {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), errno,
+                              "fsync", journal->dir);
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+sgtm_journal_append(sgtm_journal_t *journal, size_t size)
+{
+    int           err;
+    size_t        done;
+    ssize_t       n;
+    const char   *call;
+    sgtm_group_t  group;
+
+    call = "write";
+    done = 0;
+
+    do {
+        n = pwrite(journal->fd, journal->buffer + done, size - done,
+                   journal->end + (int64_t) done);
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n <= 0) {
+            err = (n == 0) ? ENOSPC : errno;
+            goto failed;
+        }
+
+        done += (size_t) n;
+
+    } while (done < size);
+
+    if (journal->conf.sync == SGTM_STORE_SYNC_ALWAYS
+        && fdatasync(journal->fd) == -1)
+    {
+        call = "fdatasync";
+        err = errno;
+        goto failed;
+    }
+
+    memcpy(&group, journal->buffer, sizeof(sgtm_group_t));
+
+    journal->end += (int64_t) size;
+    journal->added += (int64_t) size;
+    journal->time = group.time;
+    journal->hits = group.all_hits;
+    journal->events = group.all_events;
+
+    return SGTM_STORE_OK;
+
+failed:
+
+    /* nothing of the group may be read as kept, nor be what others follow */
+
+    if (ftruncate(journal->fd, journal->end) == -1) {
+        sgtm_journal_close(journal);
+    }
+
+    return sgtm_file_fail(journal->error, sizeof(journal->error), err, call,
+                          journal->path);
+}
+
+
+/* this lets go of the lock as well */
+
+static void
+sgtm_journal_close(sgtm_journal_t *journal)
+{
+    if (journal->fd != -1) {
+        (void) close(journal->fd);
+        journal->fd = -1;
+    }
+}
+
+
+void
+sgtm_journal_sum(uint64_t *sum, const void *data, size_t len)
+{
+    size_t                i;
+    uint32_t              words[2];
+    uint64_t              a, b;
+    const unsigned char  *p;
+
+    a = sum[0];
+    b = sum[1];
+    p = data;
+
+    /* two running sums (Fletcher), so that what moved within it is seen */
+
+    for (i = 0; i + sizeof(words) <= len; i += sizeof(words)) {
+        memcpy(words, p + i, sizeof(words));
+
+        a += words[0];
+        b += a;
+        a += words[1];
+        b += a;
+    }
+
+    sum[0] = a;
+    sum[1] = b;
+}
+
+
+void
+sgtm_journal_strings(sgtm_record_t *record, sgtm_str_t **strings)
+{
+    strings[0] = &record->target;
+    strings[1] = &record->tenant;
+    strings[2] = &record->error;
+    strings[3] = &record->method;
+    strings[4] = &record->uri;
+    strings[5] = &record->args;
+    strings[6] = &record->headers;
+    strings[7] = &record->body;
+}
+
+
+/* the bytes of an entry */
+
+static size_t
+sgtm_journal_size(sgtm_record_t *record)
+{
+    size_t       i, size;
+    sgtm_str_t  *strings[SGTM_ENTRY_STRINGS];
+
+    sgtm_journal_strings(record, strings);
+
+    size = sizeof(sgtm_entry_t);
+
+    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
+        size += strings[i]->len;
+    }
+
+    return (size + 7) & ~(size_t) 7;
+}

@@ -1,0 +1,321 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The journal's upkeep: bringing it to the disk, removing what was moved,
+ * counting what was not.
+ */
+
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sgtm_db.h"
+
+
+/* ms since it was written to: its writer need not make a new one at once */
+#define SGTM_STORE_IDLE  200
+
+
+static int sgtm_store_sync_segment(sgtm_store_t *store,
+    sgtm_segment_t *segment);
+static int sgtm_store_moved_row(sqlite3_stmt *stmt, const char *name,
+    sgtm_segment_t *list, size_t n);
+static int sgtm_store_moved_drop(sgtm_store_t *store);
+
+
+int
+sgtm_store_sync_journal(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
+{
+    int      rc;
+    size_t   i, j, new;
+    int64_t  size;
+
+    if (store->conf.sync != SGTM_STORE_SYNC_INTERVAL) {
+        return SGTM_STORE_OK;
+    }
+
+    new = 0;
+
+    /* both lists are in the order of names */
+
+    for (i = 0, j = 0; i < n; i++) {
+
+        while (j < store->nsynced
+               && strcmp(store->synced[j].name, list[i].name) < 0)
+        {
+            j++;
+        }
+
+        if (j < store->nsynced
+            && strcmp(store->synced[j].name, list[i].name) == 0)
+        {
+            list[i].synced = store->synced[j].synced;
+
+        } else {
+            new = 1;
+        }
+
+        size = list[i].size;
+
+        if (size > list[i].synced) {
+            rc = sgtm_store_sync_segment(store, &list[i]);
+
+            if (rc != SGTM_STORE_OK) {
+                return rc;
+            }
+
+            list[i].synced = size;
+        }
+    }
+
+    /* a file has a name only once its directory is on the disk, too */
+
+    if (new && sgtm_file_sync_dir(store->dir) == -1) {
+        return sgtm_store_journal_fail(store, "fsync");
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+static int
+sgtm_store_sync_segment(sgtm_store_t *store, sgtm_segment_t *segment)
+{
+    int  rc;
+
+    rc = sgtm_segment_open(store->dir, segment);
+
+    if (rc == 1) {
+        rc = fdatasync(segment->fd);
+    }
+
+    if (rc == -1) {
+        rc = sgtm_store_journal_fail(store, "fdatasync");
+    }
+
+    sgtm_segment_close(segment);
+
+    return rc;
+}
+
+
+int
+sgtm_store_moved_all(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
+{
+    int            rc;
+    const char    *name;
+    sqlite3_stmt  *stmt;
+
+    store->nstale = 0;
+
+    stmt = sgtm_db_stmt(store, SGTM_SQL_MOVED_ALL);
+
+    if (stmt == NULL) {
+        return store->rc;
+    }
+
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+
+        name = (const char *) sqlite3_column_text(stmt, 0);
+
+        if (name == NULL || sgtm_store_moved_row(stmt, name, list, n)
+            || strlen(name) >= SGTM_JOURNAL_NAME
+            || store->nstale == SGTM_STORE_STALE)
+        {
+            continue;
+        }
+
+        (void) strcpy(store->stale[store->nstale++], name);
+    }
+
+    if (rc != SQLITE_DONE) {
+        rc = sgtm_db_fail(store, rc, "read journal");
+        (void) sqlite3_reset(stmt);
+        return rc;
+    }
+
+    (void) sqlite3_reset(stmt);
+
+    return SGTM_STORE_OK;
+}
+
+
+/* 1 if the row is of a segment of the list, which is in the order of names */
+
+static int
+sgtm_store_moved_row(sqlite3_stmt *stmt, const char *name,
+    sgtm_segment_t *list, size_t n)
+{
+    int     rc;
+    size_t  left, right, i;
+
+    left = 0;
+    right = n;
+
+    while (left < right) {
+        i = left + (right - left) / 2;
+
+        rc = strcmp(name, list[i].name);
+
+        if (rc == 0) {
+            list[i].done = sqlite3_column_int64(stmt, 1);
+            list[i].hits = (uint64_t) sqlite3_column_int64(stmt, 2);
+            list[i].events = (uint64_t) sqlite3_column_int64(stmt, 3);
+            list[i].moved = list[i].done;
+            return 1;
+        }
+
+        if (rc < 0) {
+            right = i;
+
+        } else {
+            left = i + 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+sgtm_store_reap(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
+{
+    int     rc;
+    size_t  i;
+
+    for (i = 0; i < n; i++) {
+
+        /* also one that is empty since its first group could not be written */
+
+        if (list[i].moved < list[i].size || list[i].idle < SGTM_STORE_IDLE) {
+            continue;
+        }
+
+        rc = sgtm_segment_open(store->dir, &list[i]);
+
+        if (rc == 1) {
+            rc = sgtm_segment_remove(store->dir, &list[i]);
+        }
+
+        sgtm_segment_close(&list[i]);
+
+        if (rc == -1) {
+            return sgtm_store_journal_fail(store, "unlink");
+        }
+    }
+
+    if (store->nstale == 0) {
+        return SGTM_STORE_OK;
+    }
+
+    /*
+     * Rows of those that were removed earlier: a file that came back without
+     * its row, after a power cut, would be moved once more.
+     */
+
+    if (store->conf.sync != SGTM_STORE_SYNC_OFF
+        && sgtm_file_sync_dir(store->dir) == -1)
+    {
+        return sgtm_store_journal_fail(store, "fsync");
+    }
+
+    rc = sgtm_db_begin(store);
+
+    if (rc == SGTM_STORE_OK) {
+        rc = sgtm_db_leave(store, sgtm_store_moved_drop(store));
+    }
+
+    return rc;
+}
+
+
+static int
+sgtm_store_moved_drop(sgtm_store_t *store)
+{
+    int            rc;
+    char           path[4096];
+    size_t         i;
+    sgtm_str_t     name;
+    sqlite3_stmt  *stmt;
+
+    for (i = 0; i < store->nstale; i++) {
+
+        (void) snprintf(path, sizeof(path), "%s/%s", store->dir,
+                        store->stale[i]);
+
+        if (access(path, F_OK) == 0 || errno != ENOENT) {
+            continue;
+        }
+
+        stmt = sgtm_db_stmt(store, SGTM_SQL_MOVED_DROP);
+
+        if (stmt == NULL) {
+            return store->rc;
+        }
+
+        name.data = (unsigned char *) store->stale[i];
+        name.len = strlen(store->stale[i]);
+
+        rc = sgtm_db_bind_str(stmt, 1, &name);
+
+        if (rc != SQLITE_OK) {
+            return sgtm_db_fail(store, rc, "delete journal");
+        }
+
+        rc = sgtm_db_run(store, SGTM_SQL_MOVED_DROP, NULL, 0);
+
+        if (rc != SGTM_STORE_OK) {
+            return rc;
+        }
+    }
+
+    return SGTM_STORE_OK;
+}
+
+
+int
+sgtm_store_count_journal(sgtm_store_t *store, sgtm_store_counts_t *counts)
+{
+    int              rc;
+    size_t           i, n;
+    sgtm_segment_t  *list;
+
+    rc = sgtm_store_segments(store, &list, &n);
+
+    if (rc == SGTM_STORE_OK) {
+        rc = sgtm_store_moved_all(store, list, n);
+    }
+
+    for (i = 0; i < n && rc == SGTM_STORE_OK; i++) {
+
+        counts->size += list[i].size;
+
+        switch (sgtm_segment_open(store->dir, &list[i])) {
+
+        case 1:
+            if (sgtm_segment_count(&list[i], counts) != -1) {
+                break;
+            }
+
+            /* fall through */
+
+        case -1:
+            rc = sgtm_store_journal_fail(store, "read");
+        }
+
+        sgtm_segment_close(&list[i]);
+    }
+
+    free(list);
+
+    return rc;
+}
