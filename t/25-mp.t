@@ -976,6 +976,22 @@ EOC
     is $got->{uri}, "/mp/collect?$args&api_secret=$secret",
        'it arrives so, too';
 
+    # a time in either spelling is the event's; without one it gets its own
+
+    for my $key (qw(timestampMicros timestamp_micros none)) {
+        my $one = body_of($key eq 'none' ? ()
+                                         : ($key => '1795132800123456'));
+
+        $tag->clear;
+        $q->post("/queued/$uri", $one);
+        ($got) = $tag->wait_requests(1);
+
+        my @times = $got->{body} =~ /"(timestamp_?[mM]icros)":/g;
+
+        is "@times", $key eq 'none' ? 'timestamp_micros' : $key,
+           "$key: one time in the body";
+    }
+
     for my $where (qw(queued direct)) {
         $res = $q->request('POST', "/$where/$uri",
                            [Host => 'down.example'], $body, nth => 2);

@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../hit/sgtm_json.h"
 #include "ngx_http_sgtm_stamp.h"
 
 
@@ -155,73 +156,41 @@ ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d, int64_t time,
 
 /*
  * Where a member may be put into an object: after its "{".  NULL: the text is
- * none, or tells its time itself.
+ * none, or tells its time itself, in one of the two spellings of the protocol.
  */
 
 static u_char *
 ngx_http_sgtm_stamp_json(ngx_str_t *body, ngx_uint_t *empty)
 {
-    u_char      *p, *last, *start, *at;
-    ngx_uint_t   depth;
+    ngx_uint_t         i;
+    sgtm_str_t         object;
+    sgtm_json_t        json;
+    sgtm_json_item_t   item;
 
-    static ngx_str_t  name = ngx_string("timestamp_micros");
+    static sgtm_str_t  names[] = {
+        sgtm_string("timestamp_micros"),
+        sgtm_string("timestampMicros")
+    };
 
-    p = body->data;
-    last = p + body->len;
-    at = NULL;
+    /* whoever has a shell may have changed what is in the spool */
 
-    for (depth = 0; p < last; p++) {
+    if (sgtm_json_check(ngx_http_sgtm_str(body)) != SGTM_REASON_NONE
+        || sgtm_json_value(ngx_http_sgtm_str(body), &object)
+           != SGTM_JSON_OBJECT)
+    {
+        return NULL;
+    }
 
-        switch (*p) {
-
-        case '{':
-        case '[':
-
-            if (depth++ == 0) {
-                if (*p == '[') {
-                    return NULL;
-                }
-
-                at = p + 1;
-                *empty = 1;
-            }
-
-            continue;
-
-        case '}':
-        case ']':
-
-            if (depth == 0 || --depth == 0) {
-                return at;
-            }
-
-            continue;
-
-        case ' ': case '\t': case CR: case LF:
-            continue;
-
-        case '"':
-
-            *empty = 0;
-
-            for (start = ++p; p < last && *p != '"'; p++) {
-                if (*p == '\\') {
-                    p++;
-                }
-            }
-
-            if (depth == 1
-                && (size_t) (p - start) == name.len
-                && ngx_memcmp(start, name.data, name.len) == 0)
-            {
-                return NULL;
-            }
-
-            continue;
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (sgtm_json_get(&object, &names[i], &item)) {
+            return NULL;
         }
     }
 
-    return at;
+    sgtm_json_open(&json, &object);
+    *empty = !sgtm_json_next(&json, &item);
+
+    return object.data + 1;
 }
 
 
