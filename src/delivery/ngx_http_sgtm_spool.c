@@ -286,6 +286,10 @@ ngx_http_sgtm_spool_put(ngx_http_sgtm_put_t *put)
 
     if (sp->size + put->size > NGX_HTTP_SGTM_SPOOL_PENDING) {
         (void) ngx_atomic_fetch_add(&sp->stat->refused, 1);
+
+        ngx_http_sgtm_spool_complain(sp->stat, sp->log,
+                                     (u_char *) "more waits for the disk than "
+                                     "memory may hold");
         return NGX_DECLINED;
     }
 
