@@ -2,10 +2,12 @@
 /*
  * Copyright (C) the ngx_http_sgtm_module authors
  *
- * The store as several processes share it: writers beside each other and
- * beside a courier lose nothing, double nothing and keep the order; a courier
- * or a writer that is killed at any moment leaves a sound file, and what a put
- * returned for is in it.
+ * The spool as several processes share it: writers beside each other, beside a
+ * courier and beside one that removes what was moved lose nothing, double
+ * nothing and keep the order, also that of a client whose hits come to several
+ * writers by turns.  Writers, those who move and those who remove are killed
+ * at any moment: what a put returned for is there, a group whole or not at
+ * all, each hit once.
  */
 
 
@@ -18,9 +20,12 @@
 
 
 #define WRITERS  3
-#define GROUPS   150
+#define GROUPS   400
 #define GROUP    8
 #define HITS     (WRITERS * GROUPS * GROUP)
+
+#define TURNS    3000
+#define BETWEEN  300
 
 
 static int64_t
@@ -34,27 +39,59 @@ now(void)
 }
 
 
-/*
- * A child: puts groups of hits "<writer> <n>" of one target and writes each
- * highest id and n to a pipe once they are kept; ends with the number of groups
- * or when killed.
- */
+static void
+rest(long us)
+{
+    struct timespec  ts;
+
+    ts.tv_sec = us / 1000000;
+    ts.tv_nsec = us % 1000000 * 1000;
+
+    nanosleep(&ts, NULL);
+}
+
+
+/* 0 for the child */
 
 static pid_t
-writer(unsigned me, unsigned groups, int sync, int *from)
+child(void)
 {
-    int             fds[2];
-    char            body[64];
-    pid_t           pid;
-    int64_t         done[2];
-    unsigned        i, j;
-    sgtm_store_t   *store;
-    sgtm_record_t   records[GROUP];
+    pid_t  pid;
 
-    if (pipe(fds) == -1 || (fflush(stdout), pid = fork()) == -1) {
+    fflush(stdout);
+    pid = fork();
+
+    if (pid == -1) {
         printf("Bail out! fork(): %s\n", strerror(errno));
         exit(1);
     }
+
+    return pid;
+}
+
+
+/*
+ * A child: puts groups of hits "<writer> <n>", with a pause (us) between them,
+ * and writes each highest n to a pipe once they are kept; ends with the number
+ * of groups or when killed.
+ */
+
+static pid_t
+writer(unsigned me, unsigned groups, long pause, int sync, int *from)
+{
+    int              fds[2];
+    char             bodies[GROUP][32];
+    pid_t            pid;
+    unsigned         i, j, done;
+    sgtm_record_t    records[GROUP];
+    sgtm_journal_t  *journal;
+
+    if (pipe(fds) == -1) {
+        printf("Bail out! pipe(): %s\n", strerror(errno));
+        exit(1);
+    }
+
+    pid = child();
 
     if (pid != 0) {
         close(fds[1]);
@@ -62,31 +99,37 @@ writer(unsigned me, unsigned groups, int sync, int *from)
         return pid;
     }
 
-    store = store_open(sync, 0);
+    journal = store_journal(sync, 0);
+
+    for (j = 0; j < GROUP; j++) {
+        records[j] = *store_record(NULL, STORE_TARGET, 0, "");
+        records[j].next = j + 1 < GROUP ? &records[j + 1] : NULL;
+        records[j].body.data = (unsigned char *) bodies[j];
+    }
 
     for (i = 0; i < groups; i++) {
 
         for (j = 0; j < GROUP; j++) {
-            snprintf(body, sizeof(body), "%u %u.", me, i * GROUP + j);
-            records[j] = *store_record(NULL, STORE_TARGET, 0, body);
-            records[j].next = j + 1 < GROUP ? &records[j + 1] : NULL;
+            records[j].body.len = (size_t) snprintf(bodies[j],
+                                                    sizeof(bodies[j]),
+                                                    "%u %u.", me,
+                                                    i * GROUP + j);
         }
 
-        if (sgtm_store_put(store, records) != SGTM_STORE_OK) {
-            printf("# put: %s\n", sgtm_store_error(store));
+        if (sgtm_journal_put(journal, records) != SGTM_STORE_OK) {
+            printf("# put: %s\n", sgtm_journal_error(journal));
             fflush(stdout);
             _exit(1);
         }
 
-        done[0] = records[GROUP - 1].id;
-        done[1] = i * GROUP + GROUP - 1;
+        done = i * GROUP + GROUP - 1;
 
-        if (write(fds[1], done, sizeof(done)) != sizeof(done)) {
+        if (write(fds[1], &done, sizeof(done)) != sizeof(done)) {
             _exit(2);
         }
 
-        if (records[0].id + GROUP - 1 != done[0]) {
-            _exit(3);
+        if (pause) {
+            rest(pause);
         }
     }
 
@@ -94,21 +137,145 @@ writer(unsigned me, unsigned groups, int sync, int *from)
 }
 
 
-/* takes everything and settles it, until all was seen or time is up */
+/* a child that does what the keeper does, as often as it can */
+
+static pid_t
+reaper(int sync)
+{
+    pid_t          pid;
+    sgtm_store_t  *store;
+
+    pid = child();
+
+    if (pid != 0) {
+        return pid;
+    }
+
+    store = store_open(sync, 0);
+
+    for ( ;; ) {
+        if (sgtm_store_sync(store) != SGTM_STORE_OK) {
+            printf("# sync: %s\n", sgtm_store_error(store));
+            fflush(stdout);
+            _exit(1);
+        }
+
+        rest(2000);
+    }
+}
+
+
+/* a child that moves what there is, a little at a time */
+
+static pid_t
+fetcher(void)
+{
+    pid_t          pid;
+    sgtm_fetch_t   fetch;
+    sgtm_store_t  *store;
+
+    pid = child();
+
+    if (pid != 0) {
+        return pid;
+    }
+
+    store = store_open(SGTM_STORE_SYNC_OFF, 0);
+
+    for ( ;; ) {
+        fetch.size = 3000;
+
+        if (sgtm_store_fetch(store, &fetch) != SGTM_STORE_OK
+            || fetch.warning[0])
+        {
+            printf("# fetch: %s %s\n", sgtm_store_error(store), fetch.warning);
+            fflush(stdout);
+            _exit(1);
+        }
+
+        if (!fetch.more) {
+            rest(500);
+        }
+    }
+}
+
+
+/* 1 if it was there to be killed */
+
+static int
+put_down(pid_t pid)
+{
+    int  status;
+
+    kill(pid, SIGKILL);
+
+    return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)
+           && WTERMSIG(status) == SIGKILL;
+}
+
+
+static int
+ends_well(pid_t pid)
+{
+    int  status;
+
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+
+typedef struct {
+    unsigned  seen[WRITERS][GROUPS * GROUP];
+    int       last[WRITERS];
+    unsigned  total;
+    unsigned  doubled;
+    unsigned  disordered;
+    unsigned  strange;
+} seen_t;
+
 
 static void
-drain(sgtm_store_t *store, unsigned *seen, unsigned *doubled,
-    unsigned *disordered)
+see(seen_t *seen, const sgtm_record_t *record)
+{
+    int       n;
+    unsigned  me;
+
+    seen->total++;
+
+    if (record->body.len < 4 || record->body.len > 20) {
+        seen->strange++;
+        return;
+    }
+
+    me = record->body.data[0] - '0';
+    n = atoi((char *) record->body.data + 2);
+
+    if (me >= WRITERS || n < 0 || n >= GROUPS * GROUP) {
+        seen->strange++;
+        return;
+    }
+
+    seen->disordered += (n <= seen->last[me]);
+    seen->last[me] = n;
+    seen->doubled += (seen->seen[me][n]++ != 0);
+}
+
+
+/* moves, takes and settles until so many were seen or time is up */
+
+static int
+drain(sgtm_store_t *store, seen_t *seen, unsigned hits)
 {
     int              fresh, rc;
-    int64_t          end, last[WRITERS];
-    unsigned         me, n, total;
+    int64_t          end;
+    unsigned         n;
     sgtm_take_t      take;
+    sgtm_fetch_t     fetch;
     sgtm_record_t   *record;
     sgtm_outcome_t   outcomes[64];
 
+    memset(seen, 0, sizeof(seen_t));
+    memset(seen->last, 0xff, sizeof(seen->last));
     memset(&take, 0, sizeof(sgtm_take_t));
-    memset(last, 0xff, sizeof(last));
 
     take.instance = 5;
     take.target = 1;
@@ -118,11 +285,18 @@ drain(sgtm_store_t *store, unsigned *seen, unsigned *doubled,
 
     rc = sgtm_store_lease(store, 5, 1, 60000, &fresh);
 
-    for (total = 0, end = now() + 30000;
-         rc == SGTM_STORE_OK && total < HITS && now() < end;
+    for (end = now() + 60000;
+         rc == SGTM_STORE_OK && seen->total < hits && now() < end;
          store_free(take.list))
     {
-        rc = sgtm_store_take(store, &take);
+        fetch.size = 100000;
+        rc = sgtm_store_fetch(store, &fetch);
+
+        take.list = NULL;
+
+        if (rc == SGTM_STORE_OK) {
+            rc = sgtm_store_take(store, &take);
+        }
 
         for (n = 0, record = take.list; record; record = record->next, n++) {
 
@@ -133,18 +307,7 @@ drain(sgtm_store_t *store, unsigned *seen, unsigned *doubled,
                 outcomes[n - 1].next = &outcomes[n];
             }
 
-            me = record->body.data[0] - '0';
-            total++;
-
-            if (me >= WRITERS || record->body.len > 20) {
-                continue;
-            }
-
-            fresh = atoi((char *) record->body.data + 2);
-
-            *disordered += fresh <= last[me];
-            last[me] = fresh;
-            *doubled += seen[me * GROUPS * GROUP + (unsigned) fresh]++;
+            see(seen, record);
         }
 
         if (n && rc == SGTM_STORE_OK) {
@@ -152,61 +315,221 @@ drain(sgtm_store_t *store, unsigned *seen, unsigned *doubled,
         }
     }
 
-    store_is(store, rc, SGTM_STORE_OK, "the courier works meanwhile");
+    return rc;
 }
 
 
 static void
 test_writers(void)
 {
-    int            from[WRITERS], status, bad;
-    pid_t          pids[WRITERS];
-    int64_t        done[2], last, largest;
-    unsigned       i, doubled, disordered, missing;
-    sgtm_store_t  *store;
+    int                  from[WRITERS];
+    pid_t                pids[WRITERS], keeper;
+    unsigned             i, j, missing;
+    sgtm_store_t        *store;
+    sgtm_store_counts_t  counts;
 
-    static unsigned  seen[HITS];
+    static seen_t  seen;
 
-    store_begin("writers and a courier");
+    store_begin("writers, a courier and a reaper");
 
     for (i = 0; i < WRITERS; i++) {
-        pids[i] = writer(i, GROUPS, SGTM_STORE_SYNC_OFF, &from[i]);
+        pids[i] = writer(i, GROUPS, 1000, SGTM_STORE_SYNC_OFF, &from[i]);
     }
 
+    keeper = reaper(SGTM_STORE_SYNC_OFF);
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
 
-    doubled = disordered = missing = 0;
-    drain(store, seen, &doubled, &disordered);
+    store_is(store, drain(store, &seen, HITS), SGTM_STORE_OK,
+             "the courier works meanwhile");
 
-    for (i = 0; i < HITS; i++) {
-        missing += (seen[i] == 0);
+    for (i = 0, missing = 0; i < WRITERS; i++) {
+        for (j = 0; j < GROUPS * GROUP; j++) {
+            missing += (seen.seen[i][j] == 0);
+        }
     }
 
     unit_ok(missing == 0, "none of %d is lost (%u)", HITS, missing);
-    unit_ok(doubled == 0, "none is doubled (%u)", doubled);
-    unit_ok(disordered == 0, "each writer's are in order (%u)", disordered);
+    unit_ok(seen.doubled == 0, "none is doubled (%u)", seen.doubled);
+    unit_ok(seen.disordered == 0, "each writer's are in order (%u)",
+            seen.disordered);
+    unit_ok(seen.strange == 0, "each is what was put (%u)", seen.strange);
 
-    for (i = 0, bad = 0, largest = 0; i < WRITERS; i++) {
-
-        for (last = 0; read(from[i], done, sizeof(done)) == sizeof(done);
-             last = done[0])
-        {
-            bad += (done[0] < last + GROUP);
-        }
-
-        if (last > largest) {
-            largest = last;
-        }
-
+    for (i = 0; i < WRITERS; i++) {
         close(from[i]);
-        unit_ok(waitpid(pids[i], &status, 0) == pids[i] && status == 0,
-                "writer %u ends well", i);
+        unit_ok(ends_well(pids[i]), "writer %u ends well", i);
     }
 
-    unit_ok(bad == 0, "ids ascend");
-    unit_ok(store_put(store, STORE_TARGET, 0, "x") > largest,
-            "beyond what is gone");
+    for (i = 0; i < 200 && store_segments(NULL); i++) {
+        rest(50000);
+    }
+
+    unit_ok(store_segments(NULL) == 0, "nothing is left of the journal");
+
+    for (i = 0; i < 100 && store_sql("SELECT count(*) FROM journal"); i++) {
+        rest(50000);
+    }
+
+    unit_ok(store_sql("SELECT count(*) FROM journal") == 0,
+            "nor of what was known of it");
+    unit_ok(put_down(keeper), "the reaper worked all the time");
+
+    store_is(store, sgtm_store_count(store, &counts), SGTM_STORE_OK,
+             "what waits");
+    unit_ok(counts.hits == 0 && counts.events == 0, "is none");
     unit_ok(store_is_sound(), "the file is sound");
+
+    sgtm_store_destroy(store);
+}
+
+
+/*
+ * A client whose hits come to two writers by turns, each after the one before
+ * was kept, while a third writes large groups.  Whoever moves what is kept must
+ * not move a later one and leave an earlier one behind: between the segments of
+ * the two are others, so that it sees the second one later.
+ */
+
+static pid_t
+turns(int in, int out)
+{
+    char             body[32];
+    pid_t            pid;
+    unsigned         n;
+    sgtm_record_t    record;
+    sgtm_journal_t  *journal;
+
+    pid = child();
+
+    if (pid != 0) {
+        return pid;
+    }
+
+    journal = store_journal(SGTM_STORE_SYNC_OFF, 0);
+    record = *store_record(NULL, STORE_TARGET, 1, "");
+
+    while (read(in, &n, sizeof(n)) == sizeof(n) && n < TURNS) {
+
+        record.body.data = (unsigned char *) body;
+        record.body.len = (size_t) snprintf(body, sizeof(body), "0 %u.", n);
+
+        if (sgtm_journal_put(journal, &record) != SGTM_STORE_OK) {
+            _exit(1);
+        }
+
+        n++;
+
+        if (write(out, &n, sizeof(n)) != sizeof(n)) {
+            _exit(2);
+        }
+
+        rest(100);
+    }
+
+    /* the other one ends as well */
+
+    (void) !write(out, &n, sizeof(n));
+
+    _exit(0);
+}
+
+
+static pid_t
+noise(void)
+{
+    char             body[1000];
+    pid_t            pid;
+    unsigned         i;
+    sgtm_record_t    records[20];
+    sgtm_journal_t  *journal;
+
+    pid = child();
+
+    if (pid != 0) {
+        return pid;
+    }
+
+    memset(body, 'n', sizeof(body));
+    body[sizeof(body) - 1] = '\0';
+
+    journal = store_journal(SGTM_STORE_SYNC_OFF, 0);
+
+    for (i = 0; i < 20; i++) {
+        records[i] = *store_record(NULL, "other@tag", 0, body);
+        records[i].next = i < 19 ? &records[i + 1] : NULL;
+    }
+
+    for (i = 0; i < 100; i++) {
+        if (sgtm_journal_put(journal, records) != SGTM_STORE_OK) {
+            _exit(1);
+        }
+
+        rest(5000);
+    }
+
+    _exit(0);
+}
+
+
+static void
+test_client(void)
+{
+    int             a[2], b[2], fresh, i;
+    pid_t           pids[2], loud;
+    unsigned        n;
+    sgtm_store_t   *store;
+    sgtm_record_t  *record;
+
+    static seen_t  seen;
+
+    store_begin("a client's hits, to two writers by turns");
+
+    store = store_open(SGTM_STORE_SYNC_OFF, 0);
+
+    /* the target's number is to be 1 */
+
+    store_settle(store, 5, store_put(store, STORE_TARGET, 0, "first"),
+                 SGTM_OUTCOME_DELIVERED, 0, "");
+    sgtm_store_lease(store, 5, 1, 60000, &fresh);
+    store_sql("DELETE FROM hit");
+
+    if (pipe(a) == -1 || pipe(b) == -1) {
+        printf("Bail out! pipe(): %s\n", strerror(errno));
+        exit(1);
+    }
+
+    n = 0;
+    pids[0] = turns(a[0], b[1]);
+
+    unit_ok(write(a[1], &n, sizeof(n)) == sizeof(n)
+            && read(b[0], &n, sizeof(n)) == sizeof(n) && n == 1,
+            "the first one's turn");
+
+    record = store_record(NULL, "other@tag", 0, "between");
+
+    for (i = 0; i < BETWEEN; i++) {
+        store_keep(record, SGTM_STORE_SYNC_OFF, 0);
+    }
+
+    unit_ok(store_segments(NULL) > BETWEEN, "others");
+
+    loud = noise();
+    pids[1] = turns(b[0], a[1]);
+
+    unit_ok(write(b[1], &n, sizeof(n)) == sizeof(n), "the second one's turn");
+
+    store_is(store, drain(store, &seen, TURNS), SGTM_STORE_OK,
+             "they are moved meanwhile");
+    unit_ok(seen.total == TURNS && seen.strange == 0, "all are there (%u)",
+            seen.total);
+    unit_ok(seen.disordered == 0, "in order (%u)", seen.disordered);
+
+    unit_ok(ends_well(pids[0]) && ends_well(pids[1]) && ends_well(loud),
+            "the writers end well");
+
+    close(a[0]);
+    close(a[1]);
+    close(b[0]);
+    close(b[1]);
 
     sgtm_store_destroy(store);
 }
@@ -217,12 +540,12 @@ test_writers(void)
 static void
 test_courier_crash(void)
 {
-    int             fresh, status;
-    pid_t           pid;
-    int64_t         id;
-    const char     *got;
-    sgtm_take_t     take;
-    sgtm_store_t   *store, *other;
+    int            fresh;
+    pid_t          pid;
+    int64_t        id;
+    const char    *got;
+    sgtm_take_t    take;
+    sgtm_store_t  *store, *other;
 
     store_begin("a courier that crashes");
 
@@ -232,8 +555,7 @@ test_courier_crash(void)
     take.limit = 9;
     take.size = 100000;
 
-    fflush(stdout);
-    pid = fork();
+    pid = child();
 
     if (pid == 0) {
         store = store_open(SGTM_STORE_SYNC_OFF, 0);
@@ -254,8 +576,7 @@ test_courier_crash(void)
         _exit(0);
     }
 
-    unit_ok(waitpid(pid, &status, 0) == pid && status == 0,
-            "a courier takes two hits and is gone");
+    unit_ok(ends_well(pid), "a courier takes two hits and is gone");
 
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
     take.instance = 2;
@@ -290,63 +611,111 @@ test_courier_crash(void)
 static void
 test_kill(void)
 {
-    int              from, lost, sound, status;
-    char             sql[128];
-    pid_t            pid;
-    int64_t          done[2], rows;
-    unsigned         i, n;
-    sgtm_store_t    *store;
-    struct pollfd    fd;
-    struct timespec  ts;
+    int             from, lost, torn, killed;
+    char            sql[128];
+    pid_t           pid;
+    int64_t         rows;
+    unsigned        i, n, done;
+    sgtm_store_t   *store;
+    struct pollfd   fd;
 
     store_begin("writers that are killed");
 
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
-    store_put(store, STORE_TARGET, 0, "x");
-
     srand(20);
 
-    for (i = 0, lost = 0, sound = 0, n = 0; i < 20; i++) {
+    for (i = 0, lost = 0, torn = 0, killed = 0, n = 0; i < 40; i++) {
 
-        pid = writer(i % 10, 1000000, i % 2 ? SGTM_STORE_SYNC_ALWAYS
-                                            : SGTM_STORE_SYNC_INTERVAL, &from);
+        pid = writer(i % 10, 1000000, 0, i % 4 ? SGTM_STORE_SYNC_INTERVAL
+                                               : SGTM_STORE_SYNC_ALWAYS,
+                     &from);
 
         fd.fd = from;
         fd.events = POLLIN;
         poll(&fd, 1, 5000);
 
-        ts.tv_sec = 0;
-        ts.tv_nsec = rand() % 20000000;
-        nanosleep(&ts, NULL);
+        rest(rand() % 10000);
+        killed += put_down(pid);
 
-        kill(pid, SIGKILL);
-        waitpid(pid, &status, 0);
-
-        done[1] = -1;
-
-        while (read(from, done, sizeof(done)) == sizeof(done)) {
-            n++;
+        for (rows = 0; read(from, &done, sizeof(done)) == sizeof(done); n++) {
+            rows = done + 1;
         }
 
         close(from);
 
-        snprintf(sql, sizeof(sql), "SELECT count(*) FROM hit"
-                 " WHERE body LIKE '%u %%'", i % 10);
+        if (store_fetch(store) != SGTM_STORE_OK) {
+            unit_ok(0, "fetch: %s", sgtm_store_error(store));
+        }
+
+        snprintf(sql, sizeof(sql), "SELECT count(*) - %lld FROM hit"
+                 " WHERE body LIKE '%u %%'", (long long) rows, i % 10);
         rows = store_sql(sql);
 
         /* a whole group may be there that nobody was told of */
 
-        lost += (rows < done[1] + 1 || rows % GROUP != 0);
-        sound += store_is_sound();
+        lost += (rows < 0);
+        torn += (rows % GROUP != 0);
 
         store_sql("DELETE FROM hit");
     }
 
-    unit_ok(n > 20, "groups were put (%u)", n);
-    unit_ok(lost == 0, "what was kept is there, a group whole or not at all");
-    unit_ok(sound == 20, "the file is sound each time");
+    unit_ok(killed == 40 && n > 40, "groups were put (%u)", n);
+    unit_ok(lost == 0, "what was kept is there (%d)", lost);
+    unit_ok(torn == 0, "a group whole or not at all (%d)", torn);
+    unit_ok(store_is_sound(), "the file is sound");
     unit_ok(store_put(store, STORE_TARGET, 0, "x") > 0,
             "another process goes on");
+
+    sgtm_store_destroy(store);
+}
+
+
+/* those who move and those who remove are killed, while others write */
+
+static void
+test_kill_fetcher(void)
+{
+    int            from[WRITERS], killed;
+    pid_t          pids[WRITERS], fetch, keeper;
+    unsigned       i, n;
+    sgtm_store_t  *store;
+
+    store_begin("those who move and remove are killed");
+
+    for (i = 0; i < WRITERS; i++) {
+        pids[i] = writer(i, GROUPS, 2000, SGTM_STORE_SYNC_OFF, &from[i]);
+    }
+
+    for (n = 0, killed = 0; n < 40; n++) {
+        fetch = fetcher();
+        keeper = reaper(n % 2 ? SGTM_STORE_SYNC_OFF
+                              : SGTM_STORE_SYNC_INTERVAL);
+
+        rest(1000 + rand() % 30000);
+
+        killed += put_down(fetch);
+        killed += put_down(keeper);
+    }
+
+    unit_ok(killed == 80, "forty of each (%d)", killed);
+
+    for (i = 0; i < WRITERS; i++) {
+        close(from[i]);
+        unit_ok(ends_well(pids[i]), "writer %u ends well", i);
+    }
+
+    store = store_open(SGTM_STORE_SYNC_OFF, 0);
+
+    store_is(store, store_fetch(store), SGTM_STORE_OK, "the rest is moved");
+    unit_ok(store_sql("SELECT count(*) FROM hit") == HITS, "all are there");
+    unit_ok(store_sql("SELECT count(DISTINCT body) FROM hit") == HITS,
+            "each once");
+    unit_ok(store_sql("SELECT count(*) FROM (SELECT CAST(substr(body, 3) AS"
+                      " INTEGER) - lag(CAST(substr(body, 3) AS INTEGER)) OVER"
+                      " (PARTITION BY substr(body, 1, 1) ORDER BY id) AS d"
+                      " FROM hit) WHERE d <> 1") == 0,
+            "in the order of its writer");
+    unit_ok(store_is_sound(), "the file is sound");
 
     sgtm_store_destroy(store);
 }
@@ -355,9 +724,14 @@ test_kill(void)
 int
 main(void)
 {
+    /* a writer whose reader has gone ends by itself */
+    signal(SIGPIPE, SIG_IGN);
+
     test_writers();
+    test_client();
     test_courier_crash();
     test_kill();
+    test_kill_fetcher();
 
     store_remove();
 

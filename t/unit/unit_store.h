@@ -199,14 +199,13 @@ store_sql(const char *sql)
 }
 
 
-/* keeps a list, as a writer of its own */
+/* a writer */
 
-static inline int
-store_keep(sgtm_record_t *list, int sync, int64_t max_size)
+static inline sgtm_journal_t *
+store_journal(int sync, int64_t max_size)
 {
-    int                rc;
-    sgtm_journal_t    *journal;
-    sgtm_store_conf_t  conf;
+    sgtm_journal_t     *journal;
+    sgtm_store_conf_t   conf;
 
     memset(&conf, 0, sizeof(conf));
 
@@ -220,6 +219,20 @@ store_keep(sgtm_record_t *list, int sync, int64_t max_size)
         exit(1);
     }
 
+    return journal;
+}
+
+
+/* keeps a list, as a writer of its own */
+
+static inline int
+store_keep(sgtm_record_t *list, int sync, int64_t max_size)
+{
+    int              rc;
+    sgtm_journal_t  *journal;
+
+    journal = store_journal(sync, max_size);
+
     rc = sgtm_journal_put(journal, list);
 
     if (rc != SGTM_STORE_OK) {
@@ -229,6 +242,47 @@ store_keep(sgtm_record_t *list, int sync, int64_t max_size)
     sgtm_journal_destroy(journal);
 
     return rc;
+}
+
+
+/* how many segments there are, and what they are in bytes */
+
+static inline int
+store_segments(int64_t *size)
+{
+    int             n;
+    DIR            *dir;
+    struct stat     sb;
+    struct dirent  *entry;
+
+    n = 0;
+    dir = opendir(store_dir);
+
+    if (size != NULL) {
+        *size = 0;
+    }
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+
+        if (strncmp(entry->d_name, SGTM_JOURNAL_PREFIX,
+                    sizeof(SGTM_JOURNAL_PREFIX) - 1) != 0
+            || stat(store_path(entry->d_name), &sb) == -1)
+        {
+            continue;
+        }
+
+        n++;
+
+        if (size != NULL) {
+            *size += sb.st_size;
+        }
+    }
+
+    if (dir != NULL) {
+        closedir(dir);
+    }
+
+    return n;
 }
 
 
