@@ -84,7 +84,12 @@ unit_alloc(size_t size)
     void  *p, **memory;
 
     p = malloc(size ? size : 1);
-    memory = realloc(unit_memory, (unit_nmemory + 1) * sizeof(void *));
+    memory = unit_memory;
+
+    if ((unit_nmemory & (unit_nmemory - 1)) == 0) {
+        memory = realloc(unit_memory, (unit_nmemory ? 2 * unit_nmemory : 1)
+                                      * sizeof(void *));
+    }
 
     if (p == NULL || memory == NULL) {
         printf("Bail out! no memory\n");

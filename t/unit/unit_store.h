@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
 
@@ -31,6 +32,21 @@
 
 
 static char  store_dir[256];
+
+/* that of store_put() */
+static sgtm_journal_t  *store_journal_of_put;
+
+
+static inline void
+store_rest(long us)
+{
+    struct timespec  ts;
+
+    ts.tv_sec = us / 1000000;
+    ts.tv_nsec = us % 1000000 * 1000;
+
+    nanosleep(&ts, NULL);
+}
 
 
 /* the path of a file in the directory */
@@ -53,6 +69,9 @@ store_remove(void)
 {
     DIR            *dir;
     struct dirent  *entry;
+
+    sgtm_journal_destroy(store_journal_of_put);
+    store_journal_of_put = NULL;
 
     dir = opendir(store_dir);
 
@@ -245,36 +264,30 @@ store_keep(sgtm_record_t *list, int sync, int64_t max_size)
 }
 
 
-/* how many segments there are, and what they are in bytes */
+/* how many files there are whose name begins so; the last one's name is set */
 
 static inline int
-store_segments(int64_t *size)
+store_files(const char *prefix, char *last)
 {
     int             n;
     DIR            *dir;
-    struct stat     sb;
+    char            name[256];
     struct dirent  *entry;
 
     n = 0;
+    name[0] = '\0';
     dir = opendir(store_dir);
-
-    if (size != NULL) {
-        *size = 0;
-    }
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
 
-        if (strncmp(entry->d_name, SGTM_JOURNAL_PREFIX,
-                    sizeof(SGTM_JOURNAL_PREFIX) - 1) != 0
-            || stat(store_path(entry->d_name), &sb) == -1)
-        {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0) {
             continue;
         }
 
         n++;
 
-        if (size != NULL) {
-            *size += sb.st_size;
+        if (strcmp(entry->d_name, name) > 0) {
+            snprintf(name, sizeof(name), "%s", entry->d_name);
         }
     }
 
@@ -282,7 +295,29 @@ store_segments(int64_t *size)
         closedir(dir);
     }
 
+    if (last != NULL) {
+        strcpy(last, name);
+    }
+
     return n;
+}
+
+
+static inline int
+store_segments(void)
+{
+    return store_files(SGTM_JOURNAL_PREFIX, NULL);
+}
+
+
+/* bytes of a file; -1: there is none */
+
+static inline int64_t
+store_size(const char *name)
+{
+    struct stat  sb;
+
+    return stat(store_path(name), &sb) == 0 ? (int64_t) sb.st_size : -1;
 }
 
 
@@ -319,11 +354,18 @@ store_put_list(sgtm_store_t *store, sgtm_record_t *list)
     int64_t         last;
     sgtm_record_t  *record, *other;
 
-    rc = store_keep(list, SGTM_STORE_SYNC_OFF, 0);
-
-    if (rc == SGTM_STORE_OK) {
-        rc = store_fetch(store);
+    if (store_journal_of_put == NULL) {
+        store_journal_of_put = store_journal(SGTM_STORE_SYNC_OFF, 0);
     }
+
+    rc = sgtm_journal_put(store_journal_of_put, list);
+
+    if (rc != SGTM_STORE_OK) {
+        printf("# %s\n", sgtm_journal_error(store_journal_of_put));
+        return rc;
+    }
+
+    rc = store_fetch(store);
 
     if (rc != SGTM_STORE_OK) {
         return rc;
