@@ -12,6 +12,9 @@
 #define NGX_HTTP_SGTM_CIRCUIT_FAILURES  5
 #define NGX_HTTP_SGTM_CIRCUIT_WAIT      30000
 
+/* the longest Retry-After, as it is read from memory that others share */
+#define NGX_HTTP_SGTM_CIRCUIT_FAR       3600000
+
 /* a tenth of a second's hits may go at once */
 #define NGX_HTTP_SGTM_CIRCUIT_BURST     100
 
@@ -38,6 +41,36 @@ ngx_http_sgtm_circuit_init(ngx_http_sgtm_circuit_t *cc,
 
     cc->threshold = ngx_min(courier->attempts, NGX_HTTP_SGTM_CIRCUIT_FAILURES);
     cc->threshold = ngx_max(cc->threshold, 2);
+}
+
+
+void
+ngx_http_sgtm_circuit_resume(ngx_http_sgtm_circuit_t *cc, ngx_uint_t state,
+    ngx_msec_t wait, ngx_msec_t next)
+{
+    ngx_msec_t      most;
+    ngx_msec_int_t  left;
+
+    if (state == NGX_HTTP_SGTM_CIRCUIT_CLOSED) {
+        return;
+    }
+
+    most = ngx_max(cc->backoff, NGX_HTTP_SGTM_CIRCUIT_WAIT);
+
+    cc->state = NGX_HTTP_SGTM_CIRCUIT_OPEN;
+    cc->wait = ngx_min(ngx_max(wait, cc->backoff), most);
+
+    /* of a probe that is under way only the courier that sent it will hear */
+
+    left = (ngx_msec_int_t) (next - ngx_current_msec);
+
+    if (state == NGX_HTTP_SGTM_CIRCUIT_PROBING
+        || left > NGX_HTTP_SGTM_CIRCUIT_FAR)
+    {
+        left = ngx_http_sgtm_circuit_jitter(cc->wait);
+    }
+
+    cc->next = ngx_current_msec + ngx_max(left, 0);
 }
 
 

@@ -42,6 +42,13 @@ typedef struct {
 void ngx_http_sgtm_circuit_init(ngx_http_sgtm_circuit_t *cc,
     ngx_http_sgtm_courier_t *courier);
 
+/*
+ * It is down, as a courier before this one knew: state, and wait and next as it
+ * had them.  What was well may not be so now, and is found out anew.
+ */
+void ngx_http_sgtm_circuit_resume(ngx_http_sgtm_circuit_t *cc,
+    ngx_uint_t state, ngx_msec_t wait, ngx_msec_t next);
+
 /* how many hits more may be sent now, with so many in flight */
 ngx_uint_t ngx_http_sgtm_circuit_room(ngx_http_sgtm_circuit_t *cc,
     ngx_uint_t in_flight);

@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_courier.h"
+#include "ngx_http_sgtm_handover.h"
 #include "ngx_http_sgtm_ledger.h"
 
 
@@ -16,10 +17,8 @@
 #define NGX_HTTP_SGTM_COURIER_BUSY     4       /* and with hits in memory */
 #define NGX_HTTP_SGTM_COURIER_LIST     2000    /* others replay dead letters */
 #define NGX_HTTP_SGTM_COURIER_SHOW     500
-#define NGX_HTTP_SGTM_COURIER_LEASE    10000
-#define NGX_HTTP_SGTM_COURIER_RENEW    3000
 #define NGX_HTTP_SGTM_COURIER_HOLD     1000    /* after a failure */
-#define NGX_HTTP_SGTM_COURIER_LAST     5000    /* of an exiting worker */
+#define NGX_HTTP_SGTM_COURIER_LOST     250     /* while another one is it */
 
 /* so many outcomes are worth an errand of their own */
 #define NGX_HTTP_SGTM_COURIER_GROUP    64
@@ -28,13 +27,9 @@
 #define NGX_HTTP_SGTM_COURIER_MEMORY   (64 * 1024 * 1024)
 #define NGX_HTTP_SGTM_COURIER_TAKE     (1024 * 1024)
 
-static void ngx_http_sgtm_courier_quit(ngx_event_t *ev);
-static void ngx_http_sgtm_courier_leave(ngx_http_sgtm_courier_ctx_t *courier);
-static void ngx_http_sgtm_courier_last(ngx_event_t *ev);
 static void ngx_http_sgtm_courier_timer(ngx_event_t *ev);
 static void ngx_http_sgtm_courier_send(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_lane_t *lane);
-static void ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier);
 static void ngx_http_sgtm_courier_clock(ngx_http_sgtm_courier_ctx_t *courier,
     int64_t now);
 static void ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
@@ -61,7 +56,6 @@ static ngx_http_sgtm_courier_ctx_t  *ngx_http_sgtm_courier;
 ngx_int_t
 ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle)
 {
-    ngx_connection_t             *c;
     ngx_http_sgtm_main_conf_t    *smcf;
     ngx_http_sgtm_courier_ctx_t  *courier;
 
@@ -104,90 +98,17 @@ ngx_http_sgtm_courier_init_process(ngx_cycle_t *cycle)
     courier->timer.log = cycle->log;
     courier->timer.cancelable = 1;
 
-    courier->last.handler = ngx_http_sgtm_courier_last;
-    courier->last.data = &courier->dummy;
-    courier->last.log = cycle->log;
-
-    /*
-     * nginx tells idle connections that the worker is to end, and nobody else:
-     * one of nobody's hears it in time to let go of the lease
-     */
-
-    c = ngx_http_sgtm_detached_null();
-    if (c == NULL) {
+    if (ngx_http_sgtm_handover_init(courier) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    c->data = courier;
-    c->idle = 1;
-    c->log = cycle->log;
-    c->read->log = cycle->log;
-    c->read->handler = ngx_http_sgtm_courier_quit;
-
     ngx_http_sgtm_courier = courier;
+
+    ngx_http_sgtm_ledger_learn(courier);
 
     ngx_add_timer(&courier->timer, NGX_HTTP_SGTM_COURIER_IDLE);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_sgtm_courier_quit(ngx_event_t *ev)
-{
-    ngx_queue_t                  *q;
-    ngx_connection_t             *c;
-    ngx_http_sgtm_lane_t         *lane;
-    ngx_http_sgtm_courier_ctx_t  *courier;
-
-    c = ev->data;
-    courier = c->data;
-
-    if (!c->close) {
-        return;
-    }
-
-    ngx_close_connection(c);
-
-    courier->quitting = 1;
-
-    /* what is in flight ends; the rest is in the file, for the next one */
-
-    for (q = ngx_queue_head(&courier->active);
-         q != ngx_queue_sentinel(&courier->active);
-         q = ngx_queue_next(q))
-    {
-        lane = ngx_queue_data(q, ngx_http_sgtm_lane_t, turn);
-        ngx_http_sgtm_lane_drop(lane);
-    }
-
-    /* what is posted now would come too late for a worker without timers */
-
-    ngx_add_timer(&courier->last, NGX_HTTP_SGTM_COURIER_LAST);
-
-    ngx_http_sgtm_courier_go(courier);
-    ngx_http_sgtm_courier_leave(courier);
-}
-
-
-/* the worker may end, once the errands are done */
-
-static void
-ngx_http_sgtm_courier_leave(ngx_http_sgtm_courier_ctx_t *courier)
-{
-    if (!courier->busy
-        && ngx_http_sgtm_lane_sum.in_flight == 0
-        && courier->last.timer_set)
-    {
-        ngx_del_timer(&courier->last);
-    }
-}
-
-
-static void
-ngx_http_sgtm_courier_last(ngx_event_t *ev)
-{
-    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "sgtm courier gives up");
 }
 
 
@@ -225,14 +146,13 @@ ngx_http_sgtm_courier_timer(ngx_event_t *ev)
         ngx_http_sgtm_ledger_show(courier);
     }
 
-    ngx_add_timer(ev, ngx_http_sgtm_lane_sum.hits ? NGX_HTTP_SGTM_COURIER_BUSY
-                                                : NGX_HTTP_SGTM_COURIER_IDLE);
+    ngx_add_timer(ev, ngx_http_sgtm_lane_sum.hits && !courier->quitting
+                      ? NGX_HTTP_SGTM_COURIER_BUSY
+                      : NGX_HTTP_SGTM_COURIER_IDLE);
 }
 
 
-/* off on an errand, if there is anything to do */
-
-static void
+void
 ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
 {
     int64_t                  now;
@@ -243,7 +163,7 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
 
     ngx_http_sgtm_courier_clock(courier, now);
 
-    if (courier->busy || (now < courier->hold && !courier->quitting)) {
+    if (courier->busy || now < courier->hold) {
         return;
     }
 
@@ -258,8 +178,8 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
     if (!courier->quitting) {
         ngx_http_sgtm_courier_plan(courier, e);
 
-    } else if (ngx_http_sgtm_lane_sum.in_flight == 0 && courier->until) {
-        e->release = 1;
+    } else {
+        ngx_http_sgtm_handover_plan(courier, e);
     }
 
     /* nobody needs the lease while there is nothing to deliver */
@@ -267,10 +187,10 @@ ngx_http_sgtm_courier_go(ngx_http_sgtm_courier_ctx_t *courier)
     renew = (courier->until - now <= NGX_HTTP_SGTM_COURIER_LEASE
                                      - NGX_HTTP_SGTM_COURIER_RENEW);
 
-    e->lease = renew && (e->memory || e->ntakes);
+    e->lease = renew && !e->parted && (e->memory || e->ntakes);
 
     if (!e->lease && !e->list && !e->release && e->ntakes == 0
-        && ngx_queue_empty(&courier->outcomes))
+        && e->left == NULL && ngx_queue_empty(&courier->outcomes))
     {
         return;
     }
@@ -420,10 +340,6 @@ ngx_http_sgtm_courier_load(ngx_http_sgtm_courier_ctx_t *courier,
     sgtm_outcome_t       **last;
     ngx_http_sgtm_hit_t   *hit;
 
-    if (ngx_queue_empty(&courier->outcomes)) {
-        return;
-    }
-
     last = &e->outcomes;
 
     for (q = ngx_queue_head(&courier->outcomes);
@@ -436,7 +352,7 @@ ngx_http_sgtm_courier_load(ngx_http_sgtm_courier_ctx_t *courier,
         last = &hit->outcome.next;
     }
 
-    *last = NULL;
+    *last = e->left;
 
     ngx_http_sgtm_courier_move(&courier->settling, &courier->outcomes);
 
@@ -488,11 +404,13 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e)
     }
 
     if (e->rc != SGTM_STORE_OK) {
-        courier->hold = ngx_http_sgtm_lane_now() + NGX_HTTP_SGTM_COURIER_HOLD;
+        courier->hold = ngx_http_sgtm_lane_now()
+                        + (lost ? NGX_HTTP_SGTM_COURIER_LOST
+                                : NGX_HTTP_SGTM_COURIER_HOLD);
     }
 
-    if (e->release) {
-        courier->until = 0;
+    if (courier->quitting && e->rc == SGTM_STORE_OK) {
+        ngx_http_sgtm_handover_done(courier, e);
     }
 
     if (e->listed) {
@@ -512,7 +430,7 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e)
     }
 
     if (courier->quitting) {
-        ngx_http_sgtm_courier_leave(courier);
+        ngx_http_sgtm_handover_leave(courier);
     }
 }
 
@@ -617,6 +535,10 @@ ngx_http_sgtm_courier_outcome(ngx_http_sgtm_hit_t *hit)
 
     ngx_queue_insert_tail(&courier->outcomes, &hit->queue);
     courier->noutcomes++;
+
+    if (courier->quitting) {
+        ngx_http_sgtm_handover_stay(courier);
+    }
 }
 
 
@@ -626,8 +548,20 @@ static void
 ngx_http_sgtm_courier_send(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_lane_t *lane)
 {
-    if (!courier->quitting && ngx_http_sgtm_lane_now() < courier->until) {
-        ngx_http_sgtm_lane_send(lane);
+    ngx_uint_t  state;
+
+    if (courier->quitting || ngx_http_sgtm_lane_now() >= courier->until) {
+        return;
+    }
+
+    state = lane->circuit.state;
+
+    ngx_http_sgtm_lane_send(lane);
+
+    /* a courier that begins now is to know of a probe, and how it ended */
+
+    if (lane->circuit.state != state) {
+        ngx_http_sgtm_ledger_show(courier);
     }
 }
 
@@ -638,6 +572,12 @@ ngx_http_sgtm_courier_next(ngx_http_sgtm_lane_t *lane)
     ngx_http_sgtm_courier_ctx_t  *courier;
 
     courier = ngx_http_sgtm_courier;
+
+    if (lane->circuit.state != NGX_HTTP_SGTM_CIRCUIT_CLOSED
+        && !courier->quitting)
+    {
+        ngx_http_sgtm_ledger_show(courier);
+    }
 
     ngx_http_sgtm_courier_send(courier, lane);
 

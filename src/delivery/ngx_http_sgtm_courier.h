@@ -36,7 +36,7 @@ struct ngx_http_sgtm_target_s {
 };
 
 
-/* what an operator sees of the courier; in the zone */
+/* what an operator and the next courier see of a courier; in the zone */
 
 #define NGX_HTTP_SGTM_COURIER_TARGETS  64
 #define NGX_HTTP_SGTM_COURIER_NAME     80
@@ -48,6 +48,8 @@ typedef struct {
     uint32_t                   in_flight;
     uint32_t                   memory;     /* taken from the file so far */
     uint32_t                   orphan;     /* its location is gone */
+    ngx_msec_t                 wait;       /* from one probe to the next */
+    ngx_msec_t                 next;       /* by ngx_current_msec */
     u_char                     name[NGX_HTTP_SGTM_COURIER_NAME];
     u_char                     error[NGX_HTTP_SGTM_COURIER_ERROR];
 } ngx_http_sgtm_target_stat_t;

@@ -71,6 +71,7 @@ void
 ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
 {
     e->outcomes = NULL;
+    e->left = NULL;
     e->ntargets = 0;
     e->ntakes = 0;
 
@@ -79,6 +80,7 @@ ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
     e->fetch = 0;
     e->release = 0;
     e->memory = 0;
+    e->parted = 0;
 
     e->leased = 0;
     e->settled = 0;
@@ -111,7 +113,9 @@ ngx_http_sgtm_errand_run(void *data, ngx_log_t *log)
     rc = ngx_http_sgtm_errand_lease(store, e);
 
     if (rc == SGTM_STORE_OK && e->outcomes) {
-        rc = sgtm_store_settle(store, e->instance, e->outcomes);
+        rc = e->parted ? sgtm_store_settle_left(store, e->outcomes)
+                       : sgtm_store_settle(store, e->instance, e->outcomes);
+
         e->settled = (rc == SGTM_STORE_OK);
     }
 

@@ -43,6 +43,7 @@ struct ngx_http_sgtm_errand_s {
     int64_t                    until;      /* of the lease */
 
     sgtm_outcome_t            *outcomes;
+    sgtm_outcome_t            *left;       /* the last of them: see handover */
 
     sgtm_target_t             *targets;    /* of ngx_alloc() */
     size_t                     size;       /* there is room for so many */
@@ -53,6 +54,7 @@ struct ngx_http_sgtm_errand_s {
     unsigned                   fetch:1;    /* before it lists */
     unsigned                   release:1;
     unsigned                   memory:1;   /* there are hits in memory */
+    unsigned                   parted:1;   /* the lease is not needed */
 
     unsigned                   leased:1;   /* done */
     unsigned                   settled:1;

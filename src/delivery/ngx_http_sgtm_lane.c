@@ -68,6 +68,7 @@ ngx_http_sgtm_lane_create(ngx_str_t *name, ngx_http_sgtm_target_t *target)
 
     ngx_rbtree_init(&lane->clients, &lane->sentinel, ngx_rbtree_insert_value);
     ngx_queue_init(&lane->ready);
+    ngx_queue_init(&lane->flight);
 
     if (target) {
         ngx_http_sgtm_circuit_init(&lane->circuit, target->courier);
@@ -260,6 +261,8 @@ ngx_http_sgtm_hit_send(ngx_http_sgtm_hit_t *hit)
     /* its handler comes later, also if it has ended by now */
 
     ngx_queue_remove(&hit->queue);
+    ngx_queue_insert_tail(&lane->flight, &hit->queue);
+
     lane->in_flight++;
     ngx_http_sgtm_lane_sum.in_flight++;
 
@@ -277,6 +280,8 @@ ngx_http_sgtm_hit_sent(ngx_http_sgtm_detached_t *d)
 
     hit = d->data;
     lane = hit->lane;
+
+    ngx_queue_remove(&hit->queue);
 
     lane->in_flight--;
     ngx_http_sgtm_lane_sum.in_flight--;

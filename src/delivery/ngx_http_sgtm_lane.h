@@ -28,13 +28,15 @@ typedef struct ngx_http_sgtm_lane_s  ngx_http_sgtm_lane_t;
 typedef struct {
     ngx_http_sgtm_detached_t   detached;
     sgtm_outcome_t             outcome;
+    sgtm_outcome_t             left;       /* while it is under way */
     sgtm_record_t             *record;
     ngx_http_sgtm_lane_t      *lane;
     size_t                     size;       /* of the record */
     u_char                    *text;       /* what was made for sending it */
 
     ngx_rbtree_node_t          node;       /* the first of its client */
-    ngx_queue_t                queue;      /* of the lane or of a client */
+    ngx_queue_t                queue;      /* of the lane, a client, or the
+                                              courier's outcomes */
     ngx_queue_t                followers;  /* of the same client */
 
     ngx_uint_t                 generation; /* of the lease it was taken by */
@@ -53,6 +55,7 @@ struct ngx_http_sgtm_lane_s {
     ngx_rbtree_t               clients;    /* of ngx_http_sgtm_hit_t */
     ngx_rbtree_node_t          sentinel;
     ngx_queue_t                ready;
+    ngx_queue_t                flight;
     ngx_uint_t                 in_flight;
     ngx_uint_t                 hits;       /* in memory, the settled ones
                                               included until they are */

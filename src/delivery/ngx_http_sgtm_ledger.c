@@ -10,6 +10,8 @@
 
 static ngx_http_sgtm_lane_t *ngx_http_sgtm_ledger_lane(
     ngx_http_sgtm_courier_ctx_t *courier, ngx_str_t *name);
+static void ngx_http_sgtm_ledger_learn_lane(
+    ngx_http_sgtm_courier_ctx_t *courier, ngx_http_sgtm_target_stat_t *ts);
 static void ngx_http_sgtm_ledger_show_lane(ngx_http_sgtm_target_stat_t *ts,
     ngx_http_sgtm_lane_t *lane);
 
@@ -177,6 +179,58 @@ ngx_http_sgtm_ledger_lane(ngx_http_sgtm_courier_ctx_t *courier,
 
 
 void
+ngx_http_sgtm_ledger_learn(ngx_http_sgtm_courier_ctx_t *courier)
+{
+    ngx_uint_t                     i;
+    ngx_slab_pool_t               *shpool;
+    ngx_http_sgtm_courier_stat_t  *show;
+
+    show = courier->show;
+    shpool = (ngx_slab_pool_t *) courier->conf->zone->shm.addr;
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    for (i = 0; i < show->ntargets; i++) {
+        if (show->targets[i].state != NGX_HTTP_SGTM_CIRCUIT_CLOSED) {
+            ngx_http_sgtm_ledger_learn_lane(courier, &show->targets[i]);
+        }
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+}
+
+
+static void
+ngx_http_sgtm_ledger_learn_lane(ngx_http_sgtm_courier_ctx_t *courier,
+    ngx_http_sgtm_target_stat_t *ts)
+{
+    ngx_str_t              name;
+    ngx_http_sgtm_lane_t  *lane;
+
+    name.data = ts->name;
+    name.len = ngx_strlen(ts->name);
+
+    /* not of one that is gone, or whose name did not fit */
+
+    if (ngx_str_rbtree_lookup(&courier->conf->targets, &name,
+                              ngx_crc32_long(name.data, name.len))
+        == NULL)
+    {
+        return;
+    }
+
+    lane = ngx_http_sgtm_ledger_lane(courier, &name);
+
+    if (lane) {
+        ngx_http_sgtm_circuit_resume(&lane->circuit, ts->state, ts->wait,
+                                     ts->next);
+        (void) ngx_cpystrn(lane->error, ts->error,
+                           NGX_HTTP_SGTM_COURIER_ERROR);
+    }
+}
+
+
+void
 ngx_http_sgtm_ledger_show(ngx_http_sgtm_courier_ctx_t *courier)
 {
     ngx_slab_pool_t               *shpool;
@@ -215,6 +269,8 @@ ngx_http_sgtm_ledger_show_lane(ngx_http_sgtm_target_stat_t *ts,
     ts->in_flight = lane->in_flight;
     ts->memory = lane->hits - lane->ended;
     ts->orphan = (lane->target == NULL);
+    ts->wait = lane->circuit.wait;
+    ts->next = lane->circuit.next;
 
     (void) ngx_cpystrn(ts->name, lane->node.str.data,
                        ngx_min(lane->node.str.len + 1,

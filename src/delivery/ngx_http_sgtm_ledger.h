@@ -29,7 +29,7 @@ typedef struct {
 
     ngx_event_t                    timer;
     ngx_event_t                    last;       /* keeps an exiting worker */
-    ngx_connection_t               dummy;      /* what the timer's data is */
+    ngx_connection_t               dummy;      /* what the timers' data is */
 
     ngx_rbtree_t                   lanes;      /* of ngx_http_sgtm_lane_t */
     ngx_rbtree_node_t              sentinel;
@@ -49,8 +49,11 @@ typedef struct {
     int64_t                        listed;
     int64_t                        shown;
 
+    ngx_msec_t                     part;       /* when quitting: the time to
+                                                  do so, or to stay parted */
     unsigned                       busy:1;     /* on an errand */
     unsigned                       quitting:1;
+    unsigned                       parted:1;   /* the lease is let go of */
 } ngx_http_sgtm_courier_ctx_t;
 
 
@@ -63,6 +66,12 @@ void ngx_http_sgtm_ledger_forget(ngx_queue_t *hits);
 /* makes lanes of the targets that were listed, or finds them */
 void ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e);
+
+/*
+ * Which tagging servers were down by the courier before this one, if the zone
+ * has that: a reload is no reason to try them.
+ */
+void ngx_http_sgtm_ledger_learn(ngx_http_sgtm_courier_ctx_t *courier);
 
 /* writes the state of the lanes into the zone */
 void ngx_http_sgtm_ledger_show(ngx_http_sgtm_courier_ctx_t *courier);

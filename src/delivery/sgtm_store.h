@@ -106,6 +106,7 @@ typedef struct sgtm_outcome_s  sgtm_outcome_t;
 struct sgtm_outcome_s {
     sgtm_outcome_t  *next;
     int64_t          id;
+    int64_t          was;          /* for sgtm_store_settle_left() */
     int64_t          due;          /* see sgtm_due_own() */
     unsigned         kind;         /* sgtm_outcome_e */
     unsigned         attempt:1;    /* DEAD: this attempt counts as one */
@@ -246,6 +247,16 @@ int sgtm_store_take(sgtm_store_t *store, sgtm_take_t *take);
  */
 int sgtm_store_settle(sgtm_store_t *store, int64_t instance,
     sgtm_outcome_t *list);
+
+/*
+ * The same without the lease, for hits that were left in the file by a courier
+ * which let go of it while they were under way: it released them for a time of
+ * their own first, before which no other one takes them.  A hit that has
+ * another time by now than it was left with is another's, and its outcome
+ * nothing; one that was taken at that time is, too, but if it was delivered it
+ * is gone.
+ */
+int sgtm_store_settle_left(sgtm_store_t *store, sgtm_outcome_t *list);
 
 /* counts what waits; reads the whole file, which may take its time */
 int sgtm_store_count(sgtm_store_t *store, sgtm_store_counts_t *counts);

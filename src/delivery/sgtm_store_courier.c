@@ -13,8 +13,12 @@
 
 static int sgtm_store_leased(sgtm_store_t *store, const int64_t *lease,
     int64_t now);
-static int sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
+static int sgtm_store_settle_any(sgtm_store_t *store, const int64_t *instance,
+    sgtm_outcome_t *list);
+static int sgtm_store_settle_list(sgtm_store_t *store, const int64_t *instance,
     sgtm_outcome_t *list, int *empty);
+static int sgtm_store_left(sgtm_store_t *store, const sgtm_outcome_t *outcome,
+    int *left);
 static int sgtm_store_outcome(sgtm_store_t *store,
     const sgtm_outcome_t *outcome, int64_t now);
 
@@ -198,13 +202,28 @@ sgtm_store_is_courier(sgtm_store_t *store, int64_t instance)
 }
 
 
+int
+sgtm_store_settle(sgtm_store_t *store, int64_t instance,
+    sgtm_outcome_t *list)
+{
+    return sgtm_store_settle_any(store, &instance, list);
+}
+
+
+int
+sgtm_store_settle_left(sgtm_store_t *store, sgtm_outcome_t *list)
+{
+    return sgtm_store_settle_any(store, NULL, list);
+}
+
+
 /*
  * On a full disk the log of changes cannot grow.  What is in it may have gone
  * into the database, so that it can begin anew: one more try.
  */
 
-int
-sgtm_store_settle(sgtm_store_t *store, int64_t instance,
+static int
+sgtm_store_settle_any(sgtm_store_t *store, const int64_t *instance,
     sgtm_outcome_t *list)
 {
     int  rc, empty;
@@ -227,10 +246,10 @@ sgtm_store_settle(sgtm_store_t *store, int64_t instance,
 
 
 static int
-sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
+sgtm_store_settle_list(sgtm_store_t *store, const int64_t *instance,
     sgtm_outcome_t *list, int *empty)
 {
-    int              rc, found;
+    int              rc, found, mine;
     int64_t          now, last;
     sgtm_outcome_t  *outcome;
 
@@ -242,17 +261,26 @@ sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
         return rc;
     }
 
-    rc = sgtm_store_is_courier(store, instance);
+    if (instance != NULL) {
+        rc = sgtm_store_is_courier(store, *instance);
+    }
 
     now = sgtm_file_time();
     last = 0;
+    mine = 1;
 
     for (outcome = list; outcome != NULL && rc == SGTM_STORE_OK;
          outcome = outcome->next)
     {
-        rc = sgtm_store_outcome(store, outcome, now);
+        if (instance == NULL) {
+            rc = sgtm_store_left(store, outcome, &mine);
+        }
 
-        if (rc == SGTM_STORE_OK) {
+        if (rc == SGTM_STORE_OK && mine) {
+            rc = sgtm_store_outcome(store, outcome, now);
+        }
+
+        if (rc == SGTM_STORE_OK && mine) {
             rc = sgtm_store_gone(store, &last, outcome->id);
         }
     }
@@ -267,6 +295,26 @@ sgtm_store_settle_list(sgtm_store_t *store, int64_t instance,
     }
 
     return sgtm_db_leave(store, rc);
+}
+
+
+/* whether the hit is still as it was left by the courier that settles it */
+
+static int
+sgtm_store_left(sgtm_store_t *store, const sgtm_outcome_t *outcome, int *left)
+{
+    int      rc, found;
+    int64_t  columns[SGTM_COLUMN_DUE + 1];
+
+    rc = sgtm_db_get(store, SGTM_SQL_HIT, &outcome->id, 1, columns,
+                     SGTM_COLUMN_DUE + 1, &found);
+
+    *left = (rc == SGTM_STORE_OK && found && outcome->was != 0
+             && (columns[SGTM_COLUMN_DUE] == outcome->was
+                 || (columns[SGTM_COLUMN_DUE] == -outcome->was
+                     && outcome->kind == SGTM_OUTCOME_DELIVERED)));
+
+    return rc;
 }
 
 

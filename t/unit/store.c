@@ -301,15 +301,13 @@ test_put_off(void)
 {
     int          i, rc;
     int64_t      n, ids[4];
-    char         body[2];
+    const char  *bodies[] = { "a", "b", "c", "d" };
     sgtm_take_t  t;
 
     begin("put off");
 
     for (i = 0; i < 4; i++) {
-        body[0] = (char) ('a' + i);
-        body[1] = '\0';
-        ids[i] = store_put(store, STORE_TARGET, i == 3 ? 2 : i, body);
+        ids[i] = store_put(store, STORE_TARGET, i == 3 ? 2 : i, bodies[i]);
     }
 
     n = number(STORE_TARGET);
@@ -411,6 +409,85 @@ test_lease(void)
 
     store_is(store, sgtm_store_lease(store, 7, 3001, 9000, &fresh),
              SGTM_STORE_OK, "a lease of a wrong clock does not last");
+}
+
+
+/* what a courier leaves under way when it lets go of the lease */
+
+static int
+settle_left(int64_t id, unsigned kind, int64_t was, int64_t due)
+{
+    sgtm_outcome_t  outcome;
+
+    memset(&outcome, 0, sizeof(sgtm_outcome_t));
+
+    outcome.id = id;
+    outcome.kind = kind;
+    outcome.was = was;
+    outcome.due = due;
+    outcome.error = unit_str("503");
+
+    return sgtm_store_settle_left(store, &outcome);
+}
+
+
+static void
+test_left(void)
+{
+    int          i, fresh;
+    int64_t      n, ids[6];
+    const char  *bodies[] = { "a", "b", "c", "d", "e", "f" };
+    sgtm_take_t  t;
+
+    begin("left");
+
+    for (i = 0; i < 6; i++) {
+        ids[i] = store_put(store, STORE_TARGET, i % 5 + 1, bodies[i]);
+    }
+
+    n = number(STORE_TARGET);
+    take(n, 0, 1000, 5, 100000, " a b c d e", "five hits, and one behind");
+
+    for (i = 0; i < 5; i++) {
+        store_settle(store, ME, ids[i], SGTM_OUTCOME_RELEASE, 6000, "");
+    }
+
+    sgtm_store_release(store, ME);
+    store_is(store, sgtm_store_lease(store, 7, 1001, 9000, &fresh),
+             SGTM_STORE_OK, "another courier");
+    store_is(store, sgtm_store_release(store, 7), SGTM_STORE_OK, "for a while");
+    store_is(store, sgtm_store_lease(store, ME, 1002, 9000, &fresh),
+             SGTM_STORE_OK, "and one more");
+
+    t = take(n, 0, 1500, 9, 100000, "", "nobody takes them, nor the last");
+    unit_ok(t.again == 6000, "until then");
+
+    store_is(store, settle_left(ids[0], SGTM_OUTCOME_DELIVERED, 6000, 0),
+             SGTM_STORE_OK, "one is delivered");
+    store_is(store, settle_left(ids[1], SGTM_OUTCOME_RELEASE, 6000, 8000),
+             SGTM_STORE_OK, "one stays under way");
+    store_is(store, settle_left(ids[2], SGTM_OUTCOME_RETRY, 6000, 1600),
+             SGTM_STORE_OK, "one has failed");
+    store_is(store, settle_left(ids[3], SGTM_OUTCOME_DELIVERED, 5000, 0),
+             SGTM_STORE_OK, "one was left with another time");
+    store_is(store, settle_left(ids[3], SGTM_OUTCOME_DELIVERED, 0, 0),
+             SGTM_STORE_OK, "or not at all");
+    store_is(store, settle_left(1, SGTM_OUTCOME_DELIVERED, 6000, 0),
+             SGTM_STORE_OK, "one was purged");
+
+    t = take(n, t.after, 1700, 9, 100000, " c", "the one that failed");
+    t = take(n, t.after, 7000, 9, 100000, " d e f", "those that are due");
+
+    /* they are the other courier's now */
+
+    settle_left(ids[3], SGTM_OUTCOME_RETRY, 6000, 7100);
+    settle_left(ids[3], SGTM_OUTCOME_DEAD, 6000, 0);
+    settle_left(ids[4], SGTM_OUTCOME_DELIVERED, 6000, 0);
+
+    unit_ok(store_sql("SELECT count(*) FROM dead") == 0, "none dies of it");
+    unit_ok(store_sql("SELECT count(*) FROM hit WHERE due = -6000") == 1,
+            "but one that was delivered is gone");
+    take(n, t.after, 9000, 9, 100000, " b", "the last one");
 }
 
 
@@ -607,6 +684,7 @@ main(void)
     test_clients();
     test_put_off();
     test_lease();
+    test_left();
     test_strange();
     test_dead();
     test_ids();
