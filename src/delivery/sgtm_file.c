@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -130,6 +131,19 @@ sgtm_file_disk(const char *dir, int64_t *left, int64_t *keep)
     }
 
     return 0;
+}
+
+
+int
+sgtm_file_random(uint64_t *number)
+{
+    ssize_t  n;
+
+    do {
+        n = getrandom(number, sizeof(uint64_t), 0);
+    } while (n == -1 && errno == EINTR);
+
+    return n == (ssize_t) sizeof(uint64_t) ? 0 : -1;
 }
 
 

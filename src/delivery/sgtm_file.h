@@ -38,6 +38,9 @@ int sgtm_file_sync_dir(const char *dir);
  */
 int sgtm_file_disk(const char *dir, int64_t *left, int64_t *keep);
 
+/* a number that nobody can guess; -1: errno is set */
+int sgtm_file_random(uint64_t *number);
+
 /* ms and us since the epoch; ms of a clock that nobody sets */
 int64_t sgtm_file_time(void);
 int64_t sgtm_file_time_us(void);

@@ -28,6 +28,9 @@
 /* ms: how long a measured size of the directory is relied on, at most */
 #define SGTM_JOURNAL_SIZED  100
 
+/* new segments, if each is removed before it is locked */
+#define SGTM_JOURNAL_TRIES  8
+
 /* more than this is not kept for the next group */
 #define SGTM_JOURNAL_BUFFER (1024 * 1024)
 
@@ -44,7 +47,7 @@ struct sgtm_journal_s {
     int64_t             time;      /* of its last group */
     uint64_t            hits;      /* in it */
     uint64_t            events;
-    uint32_t            random;
+    uint64_t            key;
 
     unsigned char      *buffer;
     size_t              size;
@@ -52,6 +55,7 @@ struct sgtm_journal_s {
     int64_t             sized;     /* ms, monotonic; 0: not yet */
     int64_t             used;      /* bytes in the directory then */
     int64_t             added;     /* by this writer since */
+    int                 db;        /* the database, for its size; -1: none */
 
     char                error[512];
 };
@@ -60,15 +64,11 @@ struct sgtm_journal_s {
 static int sgtm_journal_room(sgtm_journal_t *journal, int64_t size);
 static int sgtm_journal_write(sgtm_journal_t *journal,
     sgtm_record_t *list, size_t size);
-static void sgtm_journal_fill(sgtm_journal_t *journal,
-    sgtm_record_t *list, size_t size);
-static unsigned char *sgtm_journal_entry(unsigned char *p,
-    sgtm_record_t *record);
 static int sgtm_journal_segment(sgtm_journal_t *journal, int64_t size);
+static int sgtm_journal_lock(sgtm_journal_t *journal);
 static int sgtm_journal_open(sgtm_journal_t *journal);
 static int sgtm_journal_append(sgtm_journal_t *journal, size_t size);
 static void sgtm_journal_close(sgtm_journal_t *journal);
-static size_t sgtm_journal_size(sgtm_record_t *record);
 
 
 sgtm_journal_t *
@@ -84,7 +84,7 @@ sgtm_journal_create(const char *dir, const sgtm_store_conf_t *conf)
 
     journal->conf = *conf;
     journal->fd = -1;
-    journal->random = (uint32_t) sgtm_file_time_us() ^ (uint32_t) getpid() << 12;
+    journal->db = -1;
     journal->max = SGTM_SEGMENT_MAX;
 
     if (conf->max_size > 0 && conf->max_size / 16 < journal->max) {
@@ -117,6 +117,10 @@ sgtm_journal_destroy(sgtm_journal_t *journal)
 
     sgtm_journal_close(journal);
 
+    if (journal->db != -1) {
+        (void) close(journal->db);
+    }
+
     free(journal->buffer);
     free(journal->path);
     free(journal->dir);
@@ -136,7 +140,6 @@ sgtm_journal_put(sgtm_journal_t *journal, sgtm_record_t *list)
 {
     int             rc;
     size_t          size;
-    sgtm_record_t  *record;
     unsigned char  *p;
 
     journal->error[0] = '\0';
@@ -145,15 +148,11 @@ sgtm_journal_put(sgtm_journal_t *journal, sgtm_record_t *list)
         return SGTM_STORE_OK;
     }
 
-    size = sizeof(sgtm_group_t) + sizeof(uint64_t);
+    size = sgtm_group_size(list);
 
-    for (record = list; record != NULL; record = record->next) {
-        size += sgtm_journal_size(record);
-
-        if (size > SGTM_JOURNAL_GROUP) {
-            return sgtm_file_fail(journal->error, sizeof(journal->error),
-                                  EFBIG, "write", journal->dir);
-        }
+    if (size > SGTM_GROUP_MAX) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), EFBIG,
+                              "write", journal->dir);
     }
 
     rc = sgtm_journal_room(journal, (int64_t) size);
@@ -203,7 +202,9 @@ sgtm_journal_room(sgtm_journal_t *journal, int64_t size)
             || journal->added > max / 64
             || sgtm_file_clock() - journal->sized >= SGTM_JOURNAL_SIZED))
     {
-        if (sgtm_journal_used(journal->dir, &journal->used) == -1) {
+        if (sgtm_journal_used(journal->dir, &journal->db, &journal->used)
+            == -1)
+        {
             return sgtm_file_fail(journal->error, sizeof(journal->error),
                                   errno, "opendir", journal->dir);
         }
@@ -241,7 +242,8 @@ static int
 sgtm_journal_write(sgtm_journal_t *journal, sgtm_record_t *list,
     size_t size)
 {
-    int  rc;
+    int           rc;
+    sgtm_group_t  group;
 
     rc = sgtm_journal_segment(journal, (int64_t) size);
 
@@ -249,104 +251,38 @@ sgtm_journal_write(sgtm_journal_t *journal, sgtm_record_t *list,
         return rc;
     }
 
-    sgtm_journal_fill(journal, list, size);
+    memset(&group, 0, sizeof(sgtm_group_t));
+
+    /* a clock that was set back must not change the order */
+
+    group.time = sgtm_file_time_us();
+
+    if (group.time <= journal->time) {
+        group.time = journal->time + 1;
+    }
+
+    group.all_hits = journal->hits;
+    group.all_events = journal->events;
+
+    sgtm_group_make(journal->buffer, size, list, &group, journal->key);
 
     rc = sgtm_journal_append(journal, size);
+
+    /* it counts for the segment once it is there */
+
+    if (rc == SGTM_STORE_OK) {
+        journal->end += (int64_t) size;
+        journal->added += (int64_t) size;
+        journal->time = group.time;
+        journal->hits = group.all_hits;
+        journal->events = group.all_events;
+    }
 
     if (journal->fd != -1) {
         (void) flock(journal->fd, LOCK_UN);
     }
 
     return rc;
-}
-
-
-/* the group as it is written; it counts for the segment once it is there */
-
-static void
-sgtm_journal_fill(sgtm_journal_t *journal, sgtm_record_t *list,
-    size_t size)
-{
-    uint64_t        end;
-    sgtm_group_t    group;
-    sgtm_record_t  *record;
-    unsigned char  *p;
-
-    memset(&group, 0, sizeof(sgtm_group_t));
-
-    group.magic = SGTM_GROUP_MAGIC;
-    group.size = size;
-    group.time = sgtm_file_time_us();
-    group.all_hits = journal->hits;
-    group.all_events = journal->events;
-    group.oldest = list->time;
-
-    /* a clock that was set back must not change the order */
-
-    if (group.time <= journal->time) {
-        group.time = journal->time + 1;
-    }
-
-    p = journal->buffer + sizeof(sgtm_group_t);
-
-    for (record = list; record != NULL; record = record->next) {
-        p = sgtm_journal_entry(p, record);
-
-        group.hits++;
-        group.all_hits++;
-        group.all_events += record->events;
-
-        if (record->time < group.oldest) {
-            group.oldest = record->time;
-        }
-    }
-
-    end = size;
-    memcpy(p, &end, sizeof(uint64_t));
-
-    memcpy(journal->buffer, &group, sizeof(sgtm_group_t));
-
-    sgtm_journal_sum(group.sum, journal->buffer, size - sizeof(uint64_t));
-
-    memcpy(journal->buffer, &group, sizeof(sgtm_group_t));
-}
-
-
-static unsigned char *
-sgtm_journal_entry(unsigned char *p, sgtm_record_t *record)
-{
-    size_t          i, size;
-    sgtm_str_t     *strings[SGTM_ENTRY_STRINGS];
-    sgtm_entry_t    entry;
-    unsigned char  *end;
-
-    size = sgtm_journal_size(record);
-    end = p + size;
-
-    entry.time = record->time;
-    entry.client = record->client;
-    entry.attempts = record->attempts;
-    entry.events = record->events;
-
-    sgtm_journal_strings(record, strings);
-
-    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
-        entry.len[i] = (uint32_t) strings[i]->len;
-    }
-
-    memcpy(p, &entry, sizeof(sgtm_entry_t));
-    p += sizeof(sgtm_entry_t);
-
-    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
-        if (strings[i]->len) {
-            memcpy(p, strings[i]->data, strings[i]->len);
-            p += strings[i]->len;
-        }
-    }
-
-    memset(p, 0, (size_t) (end - p));
-
-    return end;
 }
 
 
@@ -358,16 +294,12 @@ sgtm_journal_entry(unsigned char *p, sgtm_record_t *record)
 static int
 sgtm_journal_segment(sgtm_journal_t *journal, int64_t size)
 {
-    int          rc;
-    struct stat  sb;
+    int  rc, tries;
 
     if (journal->fd != -1) {
 
         if (journal->end + size <= journal->max
-            && flock(journal->fd, LOCK_EX) == 0
-            && fstat(journal->fd, &sb) == 0
-            && sb.st_nlink != 0
-            && sb.st_size == journal->end)
+            && sgtm_journal_lock(journal) == 1)
         {
             return SGTM_STORE_OK;
         }
@@ -375,53 +307,88 @@ sgtm_journal_segment(sgtm_journal_t *journal, int64_t size)
         sgtm_journal_close(journal);
     }
 
-    rc = sgtm_journal_open(journal);
+    /* a new one is removed as well, if it stays empty for a while */
 
-    if (rc == SGTM_STORE_OK && flock(journal->fd, LOCK_EX) == -1) {
-        rc = sgtm_file_fail(journal->error, sizeof(journal->error), errno,
-                            "flock", journal->path);
-    }
+    for (tries = 0; tries < SGTM_JOURNAL_TRIES; tries++) {
 
-    if (rc != SGTM_STORE_OK) {
+        rc = sgtm_journal_open(journal);
+
+        if (rc != SGTM_STORE_OK) {
+            sgtm_journal_close(journal);
+            return rc;
+        }
+
+        rc = sgtm_journal_lock(journal);
+
+        if (rc == 1) {
+            return SGTM_STORE_OK;
+        }
+
+        if (rc == -1) {
+            break;
+        }
+
         sgtm_journal_close(journal);
     }
 
+    rc = sgtm_file_fail(journal->error, sizeof(journal->error),
+                        rc == -1 ? errno : ENOENT, "flock", journal->path);
+
+    sgtm_journal_close(journal);
+
     return rc;
+}
+
+
+/* 1: it is ours and as it was left; 0: it is not; -1: errno is set */
+
+static int
+sgtm_journal_lock(sgtm_journal_t *journal)
+{
+    struct stat  sb;
+
+    while (flock(journal->fd, LOCK_EX) == -1) {
+        if (errno != EINTR) {
+            return -1;
+        }
+    }
+
+    if (fstat(journal->fd, &sb) == -1) {
+        return -1;
+    }
+
+    return sb.st_nlink != 0 && sb.st_size == journal->end;
 }
 
 
 static int
 sgtm_journal_open(sgtm_journal_t *journal)
 {
-    int      tries;
     int64_t  now;
 
-    for (tries = 0; tries < 8; tries++) {
+    now = sgtm_file_time_us();
 
-        now = sgtm_file_time_us();
+    /* names are in the order of their time */
 
-        /* names are in the order of their time */
+    if (now <= journal->time) {
+        now = journal->time + 1;
+    }
 
-        if (now <= journal->time) {
-            now = journal->time + 1;
-        }
+    journal->time = now;
 
-        journal->time = now;
+    if (sgtm_file_random(&journal->key) == -1) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), errno,
+                              "getrandom", journal->dir);
+    }
 
-        (void) snprintf(journal->path,
-                        journal->dir_len + 1 + SGTM_JOURNAL_NAME,
-                        "%s/" SGTM_JOURNAL_PREFIX "%016llx-%08lx",
-                        journal->dir, (unsigned long long) now,
-                        (unsigned long) journal->random++);
+    (void) snprintf(journal->path, journal->dir_len + 1 + SGTM_JOURNAL_NAME,
+                    "%s/" SGTM_JOURNAL_PREFIX "%016llx-%016llx", journal->dir,
+                    (unsigned long long) now,
+                    (unsigned long long) journal->key);
 
-        if (sgtm_file_make(journal->dir, journal->path, &journal->fd) == -1) {
-            return sgtm_file_fail(journal->error, sizeof(journal->error),
-                                  errno, "create", journal->path);
-        }
-
-        if (journal->fd != -1) {
-            break;
-        }
+    if (sgtm_file_make(journal->dir, journal->path, &journal->fd) == -1) {
+        return sgtm_file_fail(journal->error, sizeof(journal->error), errno,
+                              "create", journal->path);
     }
 
     if (journal->fd == -1) {
@@ -447,11 +414,10 @@ sgtm_journal_open(sgtm_journal_t *journal)
 static int
 sgtm_journal_append(sgtm_journal_t *journal, size_t size)
 {
-    int           err;
-    size_t        done;
-    ssize_t       n;
-    const char   *call;
-    sgtm_group_t  group;
+    int          err;
+    size_t       done;
+    ssize_t      n;
+    const char  *call;
 
     call = "write";
     done = 0;
@@ -481,21 +447,17 @@ sgtm_journal_append(sgtm_journal_t *journal, size_t size)
         goto failed;
     }
 
-    memcpy(&group, journal->buffer, sizeof(sgtm_group_t));
-
-    journal->end += (int64_t) size;
-    journal->added += (int64_t) size;
-    journal->time = group.time;
-    journal->hits = group.all_hits;
-    journal->events = group.all_events;
-
     return SGTM_STORE_OK;
 
 failed:
 
-    /* nothing of the group may be read as kept, nor be what others follow */
+    /*
+     * Nothing of the group may be read as kept, nor be what others follow.  One
+     * that was whole may have been moved already: what came in its place would
+     * seem to be moved, too.
+     */
 
-    if (ftruncate(journal->fd, journal->end) == -1) {
+    if (ftruncate(journal->fd, journal->end) == -1 || done == size) {
         sgtm_journal_close(journal);
     }
 
@@ -513,66 +475,4 @@ sgtm_journal_close(sgtm_journal_t *journal)
         (void) close(journal->fd);
         journal->fd = -1;
     }
-}
-
-
-void
-sgtm_journal_sum(uint64_t *sum, const void *data, size_t len)
-{
-    size_t                i;
-    uint32_t              words[2];
-    uint64_t              a, b;
-    const unsigned char  *p;
-
-    a = sum[0];
-    b = sum[1];
-    p = data;
-
-    /* two running sums (Fletcher), so that what moved within it is seen */
-
-    for (i = 0; i + sizeof(words) <= len; i += sizeof(words)) {
-        memcpy(words, p + i, sizeof(words));
-
-        a += words[0];
-        b += a;
-        a += words[1];
-        b += a;
-    }
-
-    sum[0] = a;
-    sum[1] = b;
-}
-
-
-void
-sgtm_journal_strings(sgtm_record_t *record, sgtm_str_t **strings)
-{
-    strings[0] = &record->target;
-    strings[1] = &record->tenant;
-    strings[2] = &record->error;
-    strings[3] = &record->method;
-    strings[4] = &record->uri;
-    strings[5] = &record->args;
-    strings[6] = &record->headers;
-    strings[7] = &record->body;
-}
-
-
-/* the bytes of an entry */
-
-static size_t
-sgtm_journal_size(sgtm_record_t *record)
-{
-    size_t       i, size;
-    sgtm_str_t  *strings[SGTM_ENTRY_STRINGS];
-
-    sgtm_journal_strings(record, strings);
-
-    size = sizeof(sgtm_entry_t);
-
-    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
-        size += strings[i]->len;
-    }
-
-    return (size + 7) & ~(size_t) 7;
 }

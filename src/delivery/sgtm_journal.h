@@ -8,14 +8,10 @@
  * a database takes.  Plain C11 without nginx; every function may wait for the
  * disk.
  *
- * A segment, "journal-<time>-<random>", is a sequence of groups, each in the
- * byte order of the machine:
- *
- *     header, sgtm_group_t
- *     hits records: sgtm_entry_t, its strings, zeros up to a multiple of 8
- *     the size of the group again, 8 bytes
- *
- * A group is appended, and a segment cut or removed, with flock() of it held.
+ * A segment, "journal-<time>-<key>", is a sequence of groups (sgtm_group.h),
+ * both numbers in 16 hexadecimal digits: us since the epoch, and the key of its
+ * groups' sums.  A group is appended, and a segment cut or removed, with
+ * flock() of it held.
  */
 
 
@@ -23,40 +19,12 @@
 #define _SGTM_JOURNAL_H_INCLUDED_
 
 
+#include "sgtm_group.h"
 #include "sgtm_store.h"
 
 
 #define SGTM_JOURNAL_PREFIX  "journal-"
 #define SGTM_JOURNAL_NAME    64
-
-/* a group is not larger: what a worker lets wait, and more */
-#define SGTM_JOURNAL_GROUP   ((uint64_t) 64 * 1024 * 1024)
-
-#define SGTM_GROUP_MAGIC     0x31676773  /* "sgg1" */
-
-
-typedef struct {
-    uint32_t  magic;
-    uint32_t  hits;
-    uint64_t  size;          /* bytes, header and end included */
-    int64_t   time;          /* us since the epoch; ascends in a segment */
-    uint64_t  all_hits;      /* of the segment, up to the end of this group */
-    uint64_t  all_events;
-    int64_t   oldest;        /* the first event's time, ms since the epoch */
-    uint64_t  sum[2];        /* of all but the end, with zeros here */
-} sgtm_group_t;
-
-
-#define SGTM_ENTRY_STRINGS   8
-
-typedef struct {
-    int64_t   time;
-    uint64_t  client;
-    uint32_t  attempts;
-    uint32_t  events;
-    uint32_t  len[SGTM_ENTRY_STRINGS];
-} sgtm_entry_t;
-
 
 typedef struct sgtm_journal_s  sgtm_journal_t;
 
@@ -68,6 +36,7 @@ typedef struct sgtm_journal_s  sgtm_journal_t;
 sgtm_journal_t *sgtm_journal_create(const char *dir,
     const sgtm_store_conf_t *conf);
 
+/* not while a store of this directory is open in the same process */
 void sgtm_journal_destroy(sgtm_journal_t *journal);
 
 /* why the last call failed, as sgtm_store_error() */
@@ -80,15 +49,6 @@ const char *sgtm_journal_error(sgtm_journal_t *journal);
 int sgtm_journal_put(sgtm_journal_t *journal, sgtm_record_t *list);
 
 
-/* for those who read a segment */
-
-/* the two sums of bytes, a multiple of 8; they begin as zeros */
-void sgtm_journal_sum(uint64_t *sum, const void *data, size_t len);
-
-/* the strings of a record in the order of a segment, SGTM_ENTRY_STRINGS */
-void sgtm_journal_strings(sgtm_record_t *record, sgtm_str_t **strings);
-
-
 /* of these two files */
 
 /* a hit takes a quarter more room in the database than in the journal */
@@ -96,9 +56,11 @@ void sgtm_journal_strings(sgtm_record_t *record, sgtm_str_t **strings);
 
 /*
  * Bytes that the hits of a directory take or will take in the database, and
- * whatever else is in it but free pages; -1: errno is set.
+ * whatever else is in it but free pages; -1: errno is set.  fd, -1 at first, is
+ * the database as long as it is that of this name; closing it drops the locks
+ * which SQLite has on it in the same process.
  */
-int sgtm_journal_used(const char *dir, int64_t *used);
+int sgtm_journal_used(const char *dir, int *fd, int64_t *used);
 
 
 #endif /* _SGTM_JOURNAL_H_INCLUDED_ */

@@ -17,11 +17,11 @@
 #include "sgtm_journal.h"
 
 
-static int64_t sgtm_journal_database(int dir, const char *name);
+static int64_t sgtm_journal_database(int dir, const char *name, int *fd);
 
 
 int
-sgtm_journal_used(const char *name, int64_t *used)
+sgtm_journal_used(const char *name, int *fd, int64_t *used)
 {
     DIR            *dir;
     struct stat     sb;
@@ -33,7 +33,7 @@ sgtm_journal_used(const char *name, int64_t *used)
         return -1;
     }
 
-    *used = sgtm_journal_database(dirfd(dir), SGTM_STORE_FILE);
+    *used = sgtm_journal_database(dirfd(dir), SGTM_STORE_FILE, fd);
 
     for ( ;; ) {
         entry = readdir(dir);
@@ -59,28 +59,36 @@ sgtm_journal_used(const char *name, int64_t *used)
 /*
  * By the file's own header, since opening a database takes its time: the page
  * size is at 16, the number of pages at 28, that of free ones at 36
- * (https://www.sqlite.org/fileformat2.html).
+ * (https://www.sqlite.org/fileformat2.html).  It stays open: a close() would
+ * take the locks from SQLite that the process has on the file.
  */
 
 static int64_t
-sgtm_journal_database(int dir, const char *name)
+sgtm_journal_database(int dir, const char *name, int *fd)
 {
-    int            fd;
-    ssize_t        n;
     int64_t        page, pages, left;
+    struct stat    sb, open;
     unsigned char  h[40];
 
-    fd = openat(dir, name, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
-
-    if (fd == -1) {
+    if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) == -1) {
         return 0;
     }
 
-    n = pread(fd, h, sizeof(h), 0);
+    if (*fd != -1
+        && (fstat(*fd, &open) == -1 || open.st_ino != sb.st_ino
+            || open.st_dev != sb.st_dev))
+    {
+        /* it was set aside: whoever has it open is about to close it */
 
-    (void) close(fd);
+        (void) close(*fd);
+        *fd = -1;
+    }
 
-    if (n != (ssize_t) sizeof(h)) {
+    if (*fd == -1) {
+        *fd = openat(dir, name, O_RDONLY|O_CLOEXEC|O_NOFOLLOW);
+    }
+
+    if (*fd == -1 || pread(*fd, h, sizeof(h), 0) != (ssize_t) sizeof(h)) {
         return 0;
     }
 

@@ -37,7 +37,7 @@ sgtm_record_make(sqlite3_stmt *stmt)
     record->attempts = (unsigned) sqlite3_column_int64(stmt, 4);
     record->events = (unsigned) sqlite3_column_int64(stmt, 5);
 
-    sgtm_journal_strings(record, strs);
+    sgtm_group_strings(record, strs);
 
     p = (unsigned char *) (record + 1);
 

@@ -22,16 +22,12 @@
 #include "sgtm_segment.h"
 
 
-/* the end of a group: its size again */
-#define SGTM_SEGMENT_END   sizeof(uint64_t)
-#define SGTM_SEGMENT_LEAST (sizeof(sgtm_group_t) + sizeof(sgtm_entry_t)       \
-                            + SGTM_SEGMENT_END)
-
-
 static int sgtm_segment_add(int dir, sgtm_segment_t **segments, size_t *n,
     size_t *room, const char *name);
 static void sgtm_segment_stat(sgtm_segment_t *segment, const struct stat *sb);
 static int sgtm_segment_compare(const void *one, const void *two);
+static int sgtm_segment_last(const sgtm_segment_t *segment,
+    const sgtm_group_t *first, sgtm_group_t *last);
 
 
 int
@@ -89,24 +85,23 @@ static int
 sgtm_segment_add(int dir, sgtm_segment_t **segments, size_t *n, size_t *room,
     const char *name)
 {
-    char                *end;
-    size_t               len;
+    char                 again[SGTM_JOURNAL_NAME];
     struct stat          sb;
     sgtm_segment_t      *segment;
-    unsigned long long   time;
+    unsigned long long   time, key;
 
-    len = sizeof(SGTM_JOURNAL_PREFIX) - 1;
+    /* what is not exactly such a name is somebody else's */
 
-    if (strncmp(name, SGTM_JOURNAL_PREFIX, len) != 0
-        || strlen(name) >= SGTM_JOURNAL_NAME)
-    {
+    if (sscanf(name, SGTM_JOURNAL_PREFIX "%16llx-%16llx", &time, &key) != 2) {
         return 0;
     }
 
-    time = strtoull(name + len, &end, 16);
+    (void) snprintf(again, sizeof(again), SGTM_JOURNAL_PREFIX "%016llx-%016llx",
+                    time, key);
 
-    if (end != name + len + 16 || *end != '-' || time > INT64_MAX
-        || fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) == -1)
+    if (strcmp(name, again) != 0 || time > INT64_MAX
+        || fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) == -1
+        || !S_ISREG(sb.st_mode))
     {
         return 0;
     }
@@ -130,6 +125,7 @@ sgtm_segment_add(int dir, sgtm_segment_t **segments, size_t *n, size_t *room,
 
     (void) strcpy(segment->name, name);
     segment->time = (int64_t) time;
+    segment->key = key;
     segment->fd = -1;
 
     sgtm_segment_stat(segment, &sb);
@@ -186,11 +182,16 @@ sgtm_segment_stat(sgtm_segment_t *segment, const struct stat *sb)
     segment->size = (int64_t) sb->st_size;
     segment->idle = sgtm_file_time() - ((int64_t) sb->st_mtim.tv_sec * 1000
                                         + sb->st_mtim.tv_nsec / 1000000);
+    segment->age = (sgtm_file_time_us() - segment->time) / 1000;
 
     /* a clock that was set back */
 
     if (segment->idle < 0) {
         segment->idle = INT64_MAX;
+    }
+
+    if (segment->age < 0) {
+        segment->age = INT64_MAX;
     }
 }
 
@@ -241,13 +242,8 @@ sgtm_segment_header(const sgtm_segment_t *segment, int64_t offset,
     }
 
     if (n != (ssize_t) sizeof(sgtm_group_t)
-        || read.magic != SGTM_GROUP_MAGIC
-        || read.size % 8
-        || read.size < SGTM_SEGMENT_LEAST
-        || read.size > SGTM_JOURNAL_GROUP
-        || read.size > (uint64_t) (segment->size - offset)
-        || read.hits == 0
-        || read.hits > read.size / sizeof(sgtm_entry_t))
+        || !sgtm_group_is(&read, segment->key)
+        || read.size > (uint64_t) (segment->size - offset))
     {
         return 0;
     }
@@ -290,35 +286,18 @@ sgtm_segment_pread(int fd, void *buf, size_t len, int64_t offset)
 int
 sgtm_segment_read(const sgtm_segment_t *segment, unsigned char *buffer)
 {
-    ssize_t        n;
-    uint64_t       size, sum[2];
-    sgtm_group_t   group;
+    ssize_t  n;
 
-    size = segment->next.size;
-
-    n = sgtm_segment_pread(segment->fd, buffer, size, segment->done);
+    n = sgtm_segment_pread(segment->fd, buffer, segment->next.size,
+                           segment->done);
 
     if (n == -1) {
         return -1;
     }
 
-    if (n != (ssize_t) size) {
-        return 0;
-    }
-
-    /* the sums were made with zeros in their place */
-
-    memcpy(&group, buffer, sizeof(sgtm_group_t));
-    memset(buffer + offsetof(sgtm_group_t, sum), 0, sizeof(group.sum));
-
-    sum[0] = 0;
-    sum[1] = 0;
-
-    sgtm_journal_sum(sum, buffer, size - SGTM_SEGMENT_END);
-
-    return sum[0] == group.sum[0] && sum[1] == group.sum[1]
-           && memcmp(buffer + size - SGTM_SEGMENT_END, &size,
-                     SGTM_SEGMENT_END) == 0;
+    return n == (ssize_t) segment->next.size
+           && memcmp(buffer, &segment->next, sizeof(sgtm_group_t)) == 0
+           && sgtm_group_is_sound(buffer, segment->key);
 }
 
 
@@ -331,91 +310,24 @@ sgtm_segment_advance(sgtm_segment_t *segment)
 }
 
 
-unsigned char *
-sgtm_segment_record(unsigned char *p, const unsigned char *end,
-    sgtm_record_t *record)
-{
-    size_t          i, left;
-    sgtm_str_t     *strings[SGTM_ENTRY_STRINGS];
-    sgtm_entry_t    entry;
-    unsigned char  *start;
-
-    start = p;
-    left = (size_t) (end - p);
-
-    if (left < sizeof(sgtm_entry_t)) {
-        return NULL;
-    }
-
-    memcpy(&entry, p, sizeof(sgtm_entry_t));
-
-    p += sizeof(sgtm_entry_t);
-    left -= sizeof(sgtm_entry_t);
-
-    memset(record, 0, sizeof(sgtm_record_t));
-
-    record->time = entry.time;
-    record->client = entry.client;
-    record->attempts = entry.attempts;
-    record->events = entry.events;
-
-    sgtm_journal_strings(record, strings);
-
-    for (i = 0; i < SGTM_ENTRY_STRINGS; i++) {
-
-        if (entry.len[i] > left) {
-            return NULL;
-        }
-
-        strings[i]->data = p;
-        strings[i]->len = entry.len[i];
-
-        p += entry.len[i];
-        left -= entry.len[i];
-    }
-
-    i = (size_t) (p - start) % 8;
-
-    if (i != 0) {
-        if (8 - i > left) {
-            return NULL;
-        }
-
-        p += 8 - i;
-    }
-
-    return p;
-}
-
-
 int
-sgtm_segment_count(sgtm_segment_t *segment, sgtm_store_counts_t *counts)
+sgtm_segment_count(const sgtm_segment_t *segment, sgtm_store_counts_t *counts)
 {
-    ssize_t       n;
-    uint64_t      size;
-    sgtm_group_t  last, first;
+    int           rc;
+    sgtm_group_t  first, last;
 
     if (segment->done >= segment->size) {
         return 0;
     }
 
-    n = sgtm_segment_pread(segment->fd, &size, SGTM_SEGMENT_END,
-                           segment->size - (int64_t) SGTM_SEGMENT_END);
+    rc = sgtm_segment_header(segment, segment->done, &first);
 
-    if (n != (ssize_t) SGTM_SEGMENT_END
-        || size > (uint64_t) (segment->size - segment->done))
-    {
-        return n == -1 ? -1 : 0;
+    if (rc == 1) {
+        rc = sgtm_segment_last(segment, &first, &last);
     }
 
-    n = sgtm_segment_header(segment, segment->size - (int64_t) size, &last);
-
-    if (n == 1) {
-        n = sgtm_segment_header(segment, segment->done, &first);
-    }
-
-    if (n != 1) {
-        return (int) n;
+    if (rc != 1) {
+        return rc;
     }
 
     counts->hits += (int64_t) (last.all_hits - segment->hits);
@@ -426,6 +338,47 @@ sgtm_segment_count(sgtm_segment_t *segment, sgtm_store_counts_t *counts)
     }
 
     return 0;
+}
+
+
+/* by what is at its end, or from group to group if one is being written */
+
+static int
+sgtm_segment_last(const sgtm_segment_t *segment, const sgtm_group_t *first,
+    sgtm_group_t *last)
+{
+    int       rc;
+    int64_t   at;
+    ssize_t   n;
+    uint64_t  size;
+
+    n = sgtm_segment_pread(segment->fd, &size, SGTM_GROUP_END,
+                           segment->size - (int64_t) SGTM_GROUP_END);
+
+    if (n == -1) {
+        return -1;
+    }
+
+    if (n == (ssize_t) SGTM_GROUP_END
+        && size <= (uint64_t) (segment->size - segment->done))
+    {
+        rc = sgtm_segment_header(segment, segment->size - (int64_t) size,
+                                 last);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+
+    *last = *first;
+    at = segment->done + (int64_t) first->size;
+
+    do {
+        rc = sgtm_segment_header(segment, at, last);
+        at += (int64_t) last->size;
+    } while (rc == 1);
+
+    return rc == -1 ? -1 : 1;
 }
 
 
@@ -441,7 +394,7 @@ sgtm_segment_remove(const char *dir, sgtm_segment_t *segment)
 
     rc = sgtm_segment_fstat(segment);
 
-    if (rc == 0 && segment->size == segment->done) {
+    if (rc == 0 && segment->size <= segment->done) {
         (void) snprintf(path, sizeof(path), "%s/%s", dir, segment->name);
 
         rc = (unlink(path) == -1 && errno != ENOENT) ? -1 : 1;

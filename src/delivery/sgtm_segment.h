@@ -19,8 +19,10 @@ typedef struct {
     int            fd;             /* -1: not open */
 
     int64_t        time;           /* when it was begun, us since the epoch */
+    uint64_t       key;
     int64_t        size;
     int64_t        idle;           /* ms since it was written to */
+    int64_t        age;            /* ms since it was begun */
 
     int64_t        synced;         /* bytes that are on the disk */
 
@@ -69,15 +71,9 @@ int sgtm_segment_read(const sgtm_segment_t *segment, unsigned char *buffer);
 /* goes on after the group */
 void sgtm_segment_advance(sgtm_segment_t *segment);
 
-/*
- * A record of a group: p is where the last one ended, end where the group does.
- * Its strings lie in the group.  NULL: it is not sound.
- */
-unsigned char *sgtm_segment_record(unsigned char *p, const unsigned char *end,
-    sgtm_record_t *record);
-
 /* adds the hits and events that wait in it, and the oldest's time; -1: errno */
-int sgtm_segment_count(sgtm_segment_t *segment, sgtm_store_counts_t *counts);
+int sgtm_segment_count(const sgtm_segment_t *segment,
+    sgtm_store_counts_t *counts);
 
 /*
  * Removes it if all of it was moved and nobody has written to it since; 1 if

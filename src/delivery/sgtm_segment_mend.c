@@ -26,6 +26,9 @@
 /* groups begin at a multiple of it */
 #define SGTM_SEGMENT_STEP  8
 
+/* what the name of bytes begins with that are no group */
+#define SGTM_SEGMENT_ASIDE  "damaged-"
+
 
 static int sgtm_segment_skip(const char *dir, sgtm_segment_t *segment,
     char *text, size_t len);
@@ -86,9 +89,9 @@ sgtm_segment_skip(const char *dir, sgtm_segment_t *segment, char *text,
         end = segment->done;
         rc = sgtm_segment_look(segment, &end, &group);
 
-        if (rc != -1
-            && (rc == 1 || !sgtm_segment_unfinished(segment))
-            && sgtm_segment_aside(dir, segment, end, text, len) == -1)
+        if (rc == -1
+            || ((rc == 1 || !sgtm_segment_unfinished(segment))
+                && sgtm_segment_aside(dir, segment, end, text, len) == -1))
         {
             return -1;
         }
@@ -164,7 +167,9 @@ sgtm_segment_look(const sgtm_segment_t *segment, int64_t *offset,
             break;
         }
 
-        for (i = 0; i + SGTM_SEGMENT_STEP <= (size_t) n; i += SGTM_SEGMENT_STEP) {
+        for (i = 0; i + SGTM_SEGMENT_STEP <= (size_t) n;
+             i += SGTM_SEGMENT_STEP)
+        {
 
             memcpy(&magic, buffer + i, sizeof(magic));
 
@@ -197,23 +202,27 @@ sgtm_segment_look(const sgtm_segment_t *segment, int64_t *offset,
 static int
 sgtm_segment_unfinished(const sgtm_segment_t *segment)
 {
+    size_t        len;
     ssize_t       n;
-    int64_t       left;
+    uint32_t      magic;
     sgtm_group_t  group;
-
-    left = segment->size - segment->done;
-
-    memset(&group, 0, sizeof(sgtm_group_t));
 
     n = sgtm_segment_pread(segment->fd, &group, sizeof(sgtm_group_t),
                            segment->done);
 
-    return n >= (ssize_t) sizeof(group.magic)
-           && group.magic == SGTM_GROUP_MAGIC
-           && (n < (ssize_t) sizeof(sgtm_group_t)
-               || group.size > (uint64_t) left);
+    if (n == (ssize_t) sizeof(sgtm_group_t)) {
+        return sgtm_group_is(&group, segment->key)
+               && group.size > (uint64_t) (segment->size - segment->done);
+    }
+
+    magic = SGTM_GROUP_MAGIC;
+    len = (size_t) n < sizeof(magic) ? (size_t) n : sizeof(magic);
+
+    return n > 0 && memcmp(&group, &magic, len) == 0;
 }
 
+
+/* again if there are some: who copied them may have been killed meanwhile */
 
 static int
 sgtm_segment_aside(const char *dir, const sgtm_segment_t *segment,
@@ -222,36 +231,39 @@ sgtm_segment_aside(const char *dir, const sgtm_segment_t *segment,
     int   fd, rc, err;
     char  path[4096];
 
-    (void) snprintf(path, sizeof(path), "%s/damaged-%s-%lld", dir,
-                    segment->name, (long long) segment->done);
+    (void) snprintf(path, sizeof(path), "%s/" SGTM_SEGMENT_ASIDE "%s-%lld",
+                    dir, segment->name, (long long) segment->done);
+
+    if (unlink(path) == -1 && errno != ENOENT) {
+        return -1;
+    }
 
     if (sgtm_file_make(dir, path, &fd) == -1) {
         return -1;
     }
 
-    rc = 0;
+    if (fd == -1) {
+        errno = EEXIST;
+        return -1;
+    }
 
-    /* there already: what was noted after that was not kept */
+    rc = sgtm_segment_copy(segment, end, fd);
+    err = errno;
 
-    if (fd != -1) {
-        rc = sgtm_segment_copy(segment, end, fd);
-        err = errno;
+    (void) close(fd);
 
-        (void) close(fd);
-
-        if (rc == -1) {
-            (void) unlink(path);
-            errno = err;
-            return -1;
-        }
+    if (rc == -1) {
+        (void) unlink(path);
+        errno = err;
+        return -1;
     }
 
     (void) snprintf(text, len, "\"%s/%s\": %lld bytes are damaged, they are"
-                    " set aside as \"damaged-%s-%lld\"", dir, segment->name,
-                    (long long) (end - segment->done), segment->name,
-                    (long long) segment->done);
+                    " set aside as \"" SGTM_SEGMENT_ASIDE "%s-%lld\"", dir,
+                    segment->name, (long long) (end - segment->done),
+                    segment->name, (long long) segment->done);
 
-    return rc;
+    return 0;
 }
 
 
@@ -272,11 +284,9 @@ sgtm_segment_copy(const sgtm_segment_t *segment, int64_t end, int fd)
             return (int) n;
         }
 
-        if (write(fd, buffer, (size_t) n) != n) {
-            if (errno == 0) {
-                errno = ENOSPC;
-            }
+        errno = ENOSPC;
 
+        if (write(fd, buffer, (size_t) n) != n) {
             return -1;
         }
     }

@@ -137,7 +137,8 @@ sgtm_store_error(sgtm_store_t *store)
 int
 sgtm_store_sync(sgtm_store_t *store)
 {
-    int              rc;
+    int              rc, failed;
+    char             text[sizeof(store->error)];
     size_t           n;
     sgtm_segment_t  *list;
 
@@ -145,15 +146,17 @@ sgtm_store_sync(sgtm_store_t *store)
 
     rc = sgtm_store_segments(store, &list, &n);
 
+    if (rc != SGTM_STORE_OK) {
+        return rc;
+    }
+
     /* first what others rely on, whatever may be wrong with the database */
 
-    if (rc == SGTM_STORE_OK) {
-        rc = sgtm_store_sync_journal(store, list, n);
-    }
+    failed = sgtm_store_sync_journal(store, list, n);
 
-    if (rc == SGTM_STORE_OK) {
-        rc = sgtm_db_enter(store);
-    }
+    memcpy(text, store->error, sizeof(text));
+
+    rc = sgtm_db_enter(store);
 
     if (rc == SGTM_STORE_OK) {
         rc = sgtm_db_leave(store, sgtm_store_moved_all(store, list, n));
@@ -172,7 +175,17 @@ sgtm_store_sync(sgtm_store_t *store)
     store->synced = list;
     store->nsynced = n;
 
-    return rc;
+    if (failed == SGTM_STORE_OK) {
+        return rc;
+    }
+
+    /* nothing is known of what is on the disk */
+
+    store->nsynced = 0;
+
+    memcpy(store->error, text, sizeof(text));
+
+    return failed;
 }
 
 

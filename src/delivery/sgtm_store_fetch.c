@@ -8,6 +8,7 @@
 
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@
 
 /* us: what seems to be later than now by more than this is of a wrong clock */
 #define SGTM_FETCH_AHEAD   1000000
+
+/* more than this is not kept for the next group */
+#define SGTM_FETCH_BUFFER  (1024 * 1024)
 
 /* a disk that is nearly full gets this part at a time */
 #define SGTM_FETCH_LITTLE  16
@@ -40,6 +44,10 @@ static int sgtm_store_fetch_segment(sgtm_store_t *store, sgtm_fetching_t *f,
     sgtm_segment_t **segment);
 static int sgtm_store_fetch_open(sgtm_store_t *store, sgtm_fetching_t *f,
     sgtm_segment_t *segment);
+static int sgtm_store_fetch_next(sgtm_store_t *store, sgtm_fetching_t *f,
+    sgtm_segment_t *segment);
+static int sgtm_store_fetch_failed(sgtm_store_t *store, sgtm_fetching_t *f,
+    sgtm_segment_t *segment, const char *call);
 static int sgtm_store_fetch_group(sgtm_store_t *store, sgtm_fetch_t *fetch,
     sgtm_fetching_t *f, sgtm_segment_t *segment);
 static int sgtm_store_fetch_insert(sgtm_store_t *store,
@@ -93,9 +101,18 @@ sgtm_store_fetch(sgtm_store_t *store, sgtm_fetch_t *fetch)
 
     if (rc != SGTM_STORE_OK) {
         fetch->hits = 0;
+        fetch->more = 0;
     }
 
     sgtm_store_segments_free(f.list, f.n);
+
+    /* a large one is rare */
+
+    if (store->agroup > SGTM_FETCH_BUFFER) {
+        free(store->group);
+        store->group = NULL;
+        store->agroup = 0;
+    }
 
     return rc;
 }
@@ -123,7 +140,7 @@ sgtm_store_fetch_some(sgtm_store_t *store, sgtm_fetch_t *fetch,
         }
 
         if (segment->next.time > f->now
-            && segment->next.time - f->now < SGTM_FETCH_AHEAD)
+            && segment->next.time < sgtm_file_time_us() + SGTM_FETCH_AHEAD)
         {
             break;
         }
@@ -196,7 +213,9 @@ sgtm_store_fetch_open(sgtm_store_t *store, sgtm_fetching_t *f,
 
     rc = sgtm_store_moved(store, segment);
 
-    if (rc != SGTM_STORE_OK) {
+    /* what came after the list was made is for the next call */
+
+    if (rc != SGTM_STORE_OK || segment->done >= segment->size) {
         return rc;
     }
 
@@ -206,20 +225,54 @@ sgtm_store_fetch_open(sgtm_store_t *store, sgtm_fetching_t *f,
         return SGTM_STORE_OK;
 
     case -1:
-        return sgtm_store_journal_fail(store, "open");
-    }
+        return sgtm_store_fetch_failed(store, f, segment, "open");
 
+    default:
+        return sgtm_store_fetch_next(store, f, segment);
+    }
+}
+
+
+/* an exhausted one needs no descriptor while others are read */
+
+static int
+sgtm_store_fetch_next(sgtm_store_t *store, sgtm_fetching_t *f,
+    sgtm_segment_t *segment)
+{
     if (sgtm_segment_next(store->dir, segment, f->warning, f->warning_len)
         == -1)
     {
-        return sgtm_store_journal_fail(store, "read");
+        return sgtm_store_fetch_failed(store, f, segment, "read");
     }
 
-    /* nothing to be done: its descriptor is not needed while others are read */
-
-    if (segment->next.hits == 0 && segment->done == segment->moved) {
+    if (segment->next.hits == 0) {
         sgtm_segment_close(segment);
     }
+
+    return SGTM_STORE_OK;
+}
+
+
+/*
+ * A segment that can't be read, as on a bad disk, must not keep all others from
+ * being moved.  It stays, and is tried again by the next call.
+ */
+
+static int
+sgtm_store_fetch_failed(sgtm_store_t *store, sgtm_fetching_t *f,
+    sgtm_segment_t *segment, const char *call)
+{
+    char  path[4096];
+
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+        return sgtm_store_journal_fail(store, call);
+    }
+
+    (void) snprintf(path, sizeof(path), "%s/%s", store->dir, segment->name);
+    (void) sgtm_file_fail(f->warning, f->warning_len, errno, call, path);
+
+    segment->next.hits = 0;
+    sgtm_segment_close(segment);
 
     return SGTM_STORE_OK;
 }
@@ -250,12 +303,13 @@ sgtm_store_fetch_group(sgtm_store_t *store, sgtm_fetch_t *fetch,
         rc = sgtm_segment_mend(store->dir, segment, f->warning,
                                f->warning_len);
 
-        return rc == -1 ? sgtm_store_journal_fail(store, "read")
-                        : SGTM_STORE_OK;
+        if (rc == 0) {
+            return SGTM_STORE_OK;
+        }
     }
 
     if (rc == -1) {
-        return sgtm_store_journal_fail(store, "read");
+        return sgtm_store_fetch_failed(store, f, segment, "read");
     }
 
     rc = sgtm_store_fetch_insert(store, segment);
@@ -269,34 +323,28 @@ sgtm_store_fetch_group(sgtm_store_t *store, sgtm_fetch_t *fetch,
 
     sgtm_segment_advance(segment);
 
-    if (sgtm_segment_next(store->dir, segment, f->warning, f->warning_len)
-        == -1)
-    {
-        return sgtm_store_journal_fail(store, "read");
-    }
-
-    return SGTM_STORE_OK;
+    return sgtm_store_fetch_next(store, f, segment);
 }
 
 
 static int
 sgtm_store_fetch_insert(sgtm_store_t *store, const sgtm_segment_t *segment)
 {
-    int             rc;
-    uint32_t        i;
-    sgtm_record_t   record;
-    unsigned char  *p, *end;
+    int                   rc;
+    uint32_t              i;
+    sgtm_record_t         record;
+    const unsigned char  *p, *end;
 
     p = store->group + sizeof(sgtm_group_t);
-    end = store->group + segment->next.size - sizeof(uint64_t);
+    end = store->group + segment->next.size - SGTM_GROUP_END;
 
     for (i = 0; i < segment->next.hits; i++) {
 
-        p = sgtm_segment_record(p, end, &record);
+        p = sgtm_group_record(p, end, &record);
 
         if (p == NULL) {
             return sgtm_db_fail_text(store, SGTM_STORE_FAILED,
-                                     "a group of the journal has less records"
+                                     "a group of the journal has fewer records"
                                      " than it says");
         }
 

@@ -21,21 +21,26 @@
 #include "sgtm_db.h"
 
 
-/* ms since it was written to: its writer need not make a new one at once */
+/*
+ * ms: a writer need not make a new segment at once, but what was delivered is
+ * not to stay as long as others come
+ */
 #define SGTM_STORE_IDLE  200
+#define SGTM_STORE_OLD   5000
 
 
 static int sgtm_store_sync_segment(sgtm_store_t *store,
     sgtm_segment_t *segment);
 static int sgtm_store_moved_row(sqlite3_stmt *stmt, const char *name,
     sgtm_segment_t *list, size_t n);
+static void sgtm_store_stale(sgtm_store_t *store);
 static int sgtm_store_moved_drop(sgtm_store_t *store);
 
 
 int
 sgtm_store_sync_journal(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
 {
-    int      rc;
+    int      rc, failed;
     size_t   i, j, new;
     int64_t  size;
 
@@ -44,6 +49,7 @@ sgtm_store_sync_journal(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
     }
 
     new = 0;
+    failed = SGTM_STORE_OK;
 
     /* both lists are in the order of names */
 
@@ -69,8 +75,11 @@ sgtm_store_sync_journal(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
         if (size > list[i].synced) {
             rc = sgtm_store_sync_segment(store, &list[i]);
 
+            /* one that can't be synced is no reason not to do the others */
+
             if (rc != SGTM_STORE_OK) {
-                return rc;
+                failed = rc;
+                continue;
             }
 
             list[i].synced = size;
@@ -80,26 +89,35 @@ sgtm_store_sync_journal(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
     /* a file has a name only once its directory is on the disk, too */
 
     if (new && sgtm_file_sync_dir(store->dir) == -1) {
-        return sgtm_store_journal_fail(store, "fsync");
+        failed = sgtm_store_journal_fail(store, "fsync");
     }
 
-    return SGTM_STORE_OK;
+    return failed;
 }
 
 
 static int
 sgtm_store_sync_segment(sgtm_store_t *store, sgtm_segment_t *segment)
 {
-    int  rc;
+    int          rc;
+    char         path[4096];
+    const char  *call;
 
+    call = "open";
     rc = sgtm_segment_open(store->dir, segment);
 
     if (rc == 1) {
+        call = "fdatasync";
         rc = fdatasync(segment->fd);
     }
 
     if (rc == -1) {
-        rc = sgtm_store_journal_fail(store, "fdatasync");
+        (void) snprintf(path, sizeof(path), "%s/%s", store->dir,
+                        segment->name);
+        rc = sgtm_db_fail_errno(store, errno, call, path);
+
+    } else {
+        rc = SGTM_STORE_OK;
     }
 
     sgtm_segment_close(segment);
@@ -189,14 +207,19 @@ sgtm_store_moved_row(sqlite3_stmt *stmt, const char *name,
 int
 sgtm_store_reap(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
 {
-    int     rc;
+    int     rc, failed;
     size_t  i;
+
+    failed = SGTM_STORE_OK;
 
     for (i = 0; i < n; i++) {
 
         /* also one that is empty since its first group could not be written */
 
-        if (list[i].moved < list[i].size || list[i].idle < SGTM_STORE_IDLE) {
+        if (list[i].moved < list[i].size
+            || (list[i].idle < SGTM_STORE_IDLE
+                && list[i].age < SGTM_STORE_OLD))
+        {
             continue;
         }
 
@@ -209,12 +232,14 @@ sgtm_store_reap(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
         sgtm_segment_close(&list[i]);
 
         if (rc == -1) {
-            return sgtm_store_journal_fail(store, "unlink");
+            failed = sgtm_store_journal_fail(store, "unlink");
         }
     }
 
-    if (store->nstale == 0) {
-        return SGTM_STORE_OK;
+    sgtm_store_stale(store);
+
+    if (failed != SGTM_STORE_OK || store->nstale == 0) {
+        return failed;
     }
 
     /*
@@ -238,23 +263,38 @@ sgtm_store_reap(sgtm_store_t *store, sgtm_segment_t *list, size_t n)
 }
 
 
+/* leaves those that are no more: some were begun since the list was made */
+
+static void
+sgtm_store_stale(sgtm_store_t *store)
+{
+    char    path[4096];
+    size_t  i, n;
+
+    for (i = 0, n = 0; i < store->nstale; i++) {
+
+        (void) snprintf(path, sizeof(path), "%s/%s", store->dir,
+                        store->stale[i]);
+
+        if (access(path, F_OK) == -1 && errno == ENOENT) {
+            (void) memmove(store->stale[n++], store->stale[i],
+                           SGTM_JOURNAL_NAME);
+        }
+    }
+
+    store->nstale = n;
+}
+
+
 static int
 sgtm_store_moved_drop(sgtm_store_t *store)
 {
     int            rc;
-    char           path[4096];
     size_t         i;
     sgtm_str_t     name;
     sqlite3_stmt  *stmt;
 
     for (i = 0; i < store->nstale; i++) {
-
-        (void) snprintf(path, sizeof(path), "%s/%s", store->dir,
-                        store->stale[i]);
-
-        if (access(path, F_OK) == 0 || errno != ENOENT) {
-            continue;
-        }
 
         stmt = sgtm_db_stmt(store, SGTM_SQL_MOVED_DROP);
 

@@ -112,7 +112,7 @@ damage(const char *name, off_t from, size_t len, off_t size, int late)
     rc = sgtm_store_lease(store, STORE_ME, 1, 600000, &fresh);
 
     for (tries = 0; late && rc == SGTM_STORE_OK && tries < 100; tries++) {
-        rc = store_settle_first(store, 64, SGTM_OUTCOME_DELIVERED);
+        rc = store_first(store, 64, SGTM_OUTCOME_DELIVERED);
     }
 
     store_is(store, rc, SGTM_STORE_DAMAGED, "it is seen to be damaged");

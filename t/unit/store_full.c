@@ -43,20 +43,23 @@ test_full(void)
     unit_ok(rc == SGTM_STORE_FULL, "full for others, who see its size");
 
     store_is(store, store_fetch(store), SGTM_STORE_OK, "all is moved");
-    unit_ok(store_hits() == n, "nothing of the group that had no room is in it");
+    unit_ok(store_hits() == n,
+            "nothing of the group that had no room is in it");
 
     store_reap(store);
     store_rest(100000);
 
-    store_is(store, store_settle_first(store, 64, SGTM_OUTCOME_RETRY), SGTM_STORE_OK,
+    store_is(store, store_first(store, 64, SGTM_OUTCOME_RETRY), SGTM_STORE_OK,
              "retries need no room");
-    store_is(store, store_settle_first(store, 64, SGTM_OUTCOME_DEAD), SGTM_STORE_OK,
+    store_is(store, store_first(store, 64, SGTM_OUTCOME_DEAD), SGTM_STORE_OK,
              "nor do dead letters");
 
     for (i = 0; i < 4; i++) {
 
         while (store_sql("SELECT count(*) FROM hit WHERE due = 0") > 100) {
-            if (store_settle_first(store, 64, SGTM_OUTCOME_DELIVERED) != SGTM_STORE_OK) {
+            if (store_first(store, 64, SGTM_OUTCOME_DELIVERED)
+                != SGTM_STORE_OK)
+            {
                 break;
             }
         }
@@ -118,8 +121,8 @@ test_file_full(void)
 
     store_is(store, store_fetch(store), SGTM_STORE_FULL, "there is no space");
     unit_ok(store_hits() > 500 && store_hits() < n, "for some of them");
-    store_is(store, store_settle_first(store, 64, SGTM_OUTCOME_DELIVERED), SGTM_STORE_OK,
-             "what was delivered can be deleted");
+    store_is(store, store_first(store, 64, SGTM_OUTCOME_DELIVERED),
+             SGTM_STORE_OK, "what was delivered can be deleted");
 
     setrlimit(RLIMIT_FSIZE, &old);
 
@@ -152,7 +155,9 @@ test_file_full(void)
 
     unit_ok(store_fill(journal, 16, &rc) == 0 && rc == SGTM_STORE_FULL
             && store_fill(journal, 16, &rc) == 0 && rc == SGTM_STORE_FULL,
-            "nor in a new one");
+            "nor is anything of it");
+    unit_ok(store_segments() == 1 && store_size(name) == size,
+            "and nothing is left of it");
 
     setrlimit(RLIMIT_FSIZE, &old);
     signal(SIGXFSZ, SIG_DFL);
@@ -213,7 +218,9 @@ small_disk(void)
         }
 
         for ( /* void */ ; store_hits() > 0; gone += 64) {
-            if (store_settle_first(store, 64, SGTM_OUTCOME_DELIVERED) != SGTM_STORE_OK) {
+            if (store_first(store, 64, SGTM_OUTCOME_DELIVERED)
+                != SGTM_STORE_OK)
+            {
                 printf("# settle: %s\n", sgtm_store_error(store));
                 return 3;
             }

@@ -197,7 +197,8 @@ test_kill_fetcher(void)
     store_begin("those who move and remove are killed");
 
     for (i = 0; i < STORE_WRITERS; i++) {
-        pids[i] = store_writer(i, STORE_GROUPS, 2000, SGTM_STORE_SYNC_OFF, &from[i]);
+        pids[i] = store_writer(i, STORE_GROUPS, 2000, SGTM_STORE_SYNC_OFF,
+                               &from[i]);
     }
 
     for (n = 0, killed = 0; n < 40; n++) {
@@ -221,7 +222,8 @@ test_kill_fetcher(void)
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
 
     store_is(store, store_fetch(store), SGTM_STORE_OK, "the rest is moved");
-    unit_ok(store_sql("SELECT count(*) FROM hit") == STORE_HITS, "all are there");
+    unit_ok(store_sql("SELECT count(*) FROM hit") == STORE_HITS,
+            "all are there");
     unit_ok(store_sql("SELECT count(DISTINCT body) FROM hit") == STORE_HITS,
             "each once");
     unit_ok(store_sql("SELECT count(*) FROM (SELECT CAST(substr(body, 3) AS"

@@ -137,7 +137,8 @@ test_writers(void)
     store_begin("writers, a courier and a reaper");
 
     for (i = 0; i < STORE_WRITERS; i++) {
-        pids[i] = store_writer(i, STORE_GROUPS, 1000, SGTM_STORE_SYNC_OFF, &from[i]);
+        pids[i] = store_writer(i, STORE_GROUPS, 1000, SGTM_STORE_SYNC_OFF,
+                               &from[i]);
     }
 
     keeper = store_reaper(SGTM_STORE_SYNC_OFF);
@@ -327,8 +328,8 @@ test_client(void)
             seen.total);
     unit_ok(seen.disordered == 0, "in order (%u)", seen.disordered);
 
-    unit_ok(store_ends_well(pids[0]) && store_ends_well(pids[1]) && store_ends_well(loud),
-            "the writers end well");
+    unit_ok(store_ends_well(pids[0]) && store_ends_well(pids[1])
+            && store_ends_well(loud), "the writers end well");
 
     close(a[0]);
     close(a[1]);

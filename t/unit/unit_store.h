@@ -193,6 +193,8 @@ store_sql(const char *sql)
                         SQLITE_OPEN_READWRITE, NULL)
         == SQLITE_OK
         && sqlite3_busy_timeout(db, 5000) == SQLITE_OK
+        && sqlite3_exec(db, "PRAGMA synchronous = OFF", NULL, NULL, NULL)
+           == SQLITE_OK
         && sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK)
     {
         switch (sqlite3_step(stmt)) {

@@ -52,7 +52,7 @@ store_fill(sgtm_journal_t *journal, unsigned max, int *rc)
 /* settles the first hits of a file; none is no error */
 
 static inline int
-store_settle_first(sgtm_store_t *store, unsigned n, unsigned kind)
+store_first(sgtm_store_t *store, unsigned n, unsigned kind)
 {
     int              rc;
     unsigned         i;
