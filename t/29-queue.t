@@ -530,9 +530,16 @@ subtest 'a damaged spool' => sub {
        'the damaged one is set aside';
     like $t->error_log, qr/sgtm_spool: .*damaged/, 'the log says so';
 
-    $tag->mode('');
+    # what was refused until now does not count
+
     $tag->clear;
-    arrive('the hit arrives', $id);
+    $tag->mode('');
+
+    my $arrived = sub { ids(grep { $_->{mode} eq '' } $tag->requests) };
+
+    wait_for { $arrived->() } 8;
+    is join(' ', $arrived->()), $id, 'the hit arrives';
+    $tag->clear;
 };
 
 
