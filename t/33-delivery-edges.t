@@ -331,7 +331,7 @@ EOC
 
     my $longest = 1e9;
 
-    for (1 .. 5) {
+    for (1 .. 8) {
         $t->restart;
 
         my $c = $t->http;

@@ -110,8 +110,7 @@ static const sgtm_db_sql_t  sgtm_db_sql[SGTM_SQL_N] = {
     /* SGTM_SQL_DUE */
     { "read due",
       "SELECT id, due FROM hit INDEXED BY hit_due WHERE due <> 0"
-      " AND target = ?1 AND due > 0 AND due <= ?4 AND (due <= ?2 OR due & 1)"
-      " ORDER BY due, id LIMIT ?3" },
+      " AND target = ?1 AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3" },
 
     /* SGTM_SQL_DUE_NEXT */
     { "read next",

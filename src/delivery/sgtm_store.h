@@ -223,7 +223,8 @@ int sgtm_store_targets(sgtm_store_t *store, sgtm_target_t *targets, size_t n,
  * the lease is another's, nothing is taken.
  *
  * put_off: those as well that are due after now, but are only put off; cleared
- * when there are no more of them.
+ * when there are no more of them.  Behind thousands with a time of their own
+ * they are not found, and wait for theirs.
  */
 typedef struct {
     int64_t         instance;

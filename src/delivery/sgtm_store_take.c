@@ -117,7 +117,7 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
 {
     int            rc, full;
     size_t         i, n;
-    int64_t        ids[SGTM_TAKE_DUE], values[4];
+    int64_t        due, ids[SGTM_TAKE_DUE], values[3];
     sqlite3_stmt  *stmt;
 
     n = taking->take->limit;
@@ -129,7 +129,11 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
     values[0] = taking->take->target;
     values[1] = taking->take->now;
     values[2] = (int64_t) n;
-    values[3] = taking->take->put_off ? INT64_MAX : values[1];
+
+    if (taking->take->put_off) {
+        values[1] = INT64_MAX;
+        values[2] = SGTM_TAKE_LOOK;
+    }
 
     stmt = sgtm_db_stmt(store, SGTM_SQL_DUE);
 
@@ -137,20 +141,22 @@ sgtm_store_take_due(sgtm_store_t *store, sgtm_taking_t *taking)
         return store->rc;
     }
 
-    rc = sgtm_db_bind(stmt, values, 4);
+    rc = sgtm_db_bind(stmt, values, 3);
 
     if (rc != SQLITE_OK) {
         return sgtm_db_fail(store, rc, "read due");
     }
 
-    for (i = 0; (rc = sqlite3_step(stmt)) == SQLITE_ROW; /* void */ ) {
+    for (i = 0; i < n && (rc = sqlite3_step(stmt)) == SQLITE_ROW; /* void */ ) {
 
-        if (i < n) {
+        due = sqlite3_column_int64(stmt, 1);
+
+        if (due <= taking->take->now || sgtm_due_is_put_off(due)) {
             ids[i++] = sqlite3_column_int64(stmt, 0);
         }
     }
 
-    if (rc != SQLITE_DONE) {
+    if (rc != SQLITE_OK && rc != SQLITE_ROW && rc != SQLITE_DONE) {
         rc = sgtm_db_fail(store, rc, "read due");
         (void) sqlite3_reset(stmt);
         return rc;
