@@ -340,12 +340,15 @@ sgtm_journal_segment(sgtm_journal_t *journal, int64_t size)
 }
 
 
-/* 1: it is ours and as it was left; 0: it is not; -1: errno is set */
+/*
+ * 1: it has its name still and is as it was left; 0: it is not; -1: errno is
+ * set.  The number of links would not tell: a backup may have made some.
+ */
 
 static int
 sgtm_journal_lock(sgtm_journal_t *journal)
 {
-    struct stat  sb;
+    struct stat  file, name;
 
     while (flock(journal->fd, LOCK_EX) == -1) {
         if (errno != EINTR) {
@@ -353,11 +356,16 @@ sgtm_journal_lock(sgtm_journal_t *journal)
         }
     }
 
-    if (fstat(journal->fd, &sb) == -1) {
+    if (fstat(journal->fd, &file) == -1) {
         return -1;
     }
 
-    return sb.st_nlink != 0 && sb.st_size == journal->end;
+    if (stat(journal->path, &name) == -1) {
+        return errno == ENOENT ? 0 : -1;
+    }
+
+    return file.st_ino == name.st_ino && file.st_dev == name.st_dev
+           && file.st_size == journal->end;
 }
 
 
