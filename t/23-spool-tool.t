@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# sgtm-spool, the program: what it lists and exports is what is in the file,
-# byte for byte where that is asked for and harmless on a terminal where it is
-# not; it replays and deletes what it was told to and nothing else, beside a
+# sgtm-spool, the program: what it lists and exports is what is in the database
+# and in the journal, byte for byte where that is asked for and harmless on a
+# terminal where it is not; it replays and deletes what it was told to and nothing else, beside a
 # process that writes; what it deletes is gone from the disk; a wrong command
 # line or a spool that it cannot read changes nothing and says so.
 
@@ -274,6 +274,108 @@ is "$status $text", "0 4 purged\n", 'all that wait';
 is sql('SELECT count(*) FROM dead'), 1, 'are not the dead';
 ($status, $text) = tool('replay', '--all');
 is "$status $text", "0 1 replayed\n", 'all that are dead';
+
+
+# the journal: hits that nobody has moved into the database yet
+
+my $key = 0x01234567 << 32 | 0x89abcdef;
+
+# two running sums of 32-bit words, modulo 2 ** 64
+
+sub sums {
+    my ($bytes) = @_;
+
+    use integer;
+
+    my ($a, $b) = ($key, 0);
+
+    for (unpack 'L*', $bytes) {
+        $a += $_;
+        $b += $a;
+    }
+
+    return ($a, $b);
+}
+
+
+# a segment of one group: each hit is its time, its number of events and its
+# strings (target, tenant, error, method, uri, args, headers, body)
+
+sub segment {
+    my (@hits) = @_;
+    my ($records, $events) = ('', 0);
+
+    for (@hits) {
+        my ($time, $n, @strings) = @$_;
+        my $record = pack 'q Q L10 a*', $time, 7, 0, $n,
+                          (map { length } @strings), join '', @strings;
+
+        $records .= $record . "\0" x (-length($record) % 8);
+        $events += $n;
+    }
+
+    my $size = 72 + length($records) + 8;
+    my $head = pack 'L L Q q Q Q q q q', 0x31676773, scalar(@hits), $size,
+                    $now * 1000 - 5_000_000, scalar(@hits), $events,
+                    $hits[0][0], sums($records);
+
+    my ($a, $b) = sums($head);
+
+    {
+        use integer;
+        $head .= pack 'q', $a + 2 * $b;
+    }
+
+    return $head . $records . pack 'Q', $size;
+}
+
+
+my $spool = $dir;
+$dir = SGTM::Run::dir('journal');
+
+my $name = sprintf "$dir/journal-%016x-%016x", $now * 1000 - 6_000_000, $key;
+my @hit = ($now - $hour, 3, 'shop.example@tag', 'shop.example', '', 'POST',
+           '/g/collect', 'v=2&en=journal', "User-Agent: test\r\n",
+           "a body\0\xff");
+my $segment = segment(\@hit, [@hit[0 .. 8], 'another-body']);
+
+SGTM::Run::put($name, $segment);
+utime $now / 1000 - 5, $now / 1000 - 5, $name or die "utime: $!\n";
+
+($status, $text) = tool('count');
+like $text, qr/^waiting: 2 hits, 6 events, the oldest of 60m ago$/m,
+    'a journal alone is counted';
+ok slurp($name) eq $segment, 'and left as it is';
+
+($status, $text) = tool('list', '--limit', 1);
+is $status, 0, 'list';
+is scalar(() = $text =~ / shop\.example\@tag /g), 1, 'what was moved';
+is sql('SELECT count(*) FROM hit'), 2, 'all of it is in the database now';
+
+($status, $text) = tool('export');
+@json = map { JSON::PP->new->utf8->decode($_) } split /\n/, $text;
+is scalar(@json), 2, 'each once';
+is decode_base64($json[0]{body_base64}), "a body\0\xff", 'its bytes';
+is_deeply [@{ $json[1] }{qw(time events args headers body)}],
+    [@hit[0, 1, 7, 8], 'another-body'], 'and the rest';
+
+like((tool('count'))[1], qr/^waiting: 2 hits, 6 events/m, 'counted once, too');
+
+($status, $text) = tool('purge', '--all');
+is "$status $text", "0 2 purged\n", 'purged';
+is_deeply [files_with('another-body')], [], 'without a trace in the journal';
+
+# a segment of whose name there was another one before
+
+substr $segment, 100, 1, '#';
+SGTM::Run::put($name =~ s/-0/-1/r, $segment);
+($status, $text) = tool('list');
+is $status, 0, 'a journal that is damaged';
+like $text, qr/: \d+ bytes are damaged, they are set aside as "damaged-/,
+    'is said to be so';
+is scalar(my @aside = glob "$dir/damaged-*"), 1, 'and set aside';
+
+$dir = $spool;
 
 
 # what it does not know

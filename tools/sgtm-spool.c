@@ -55,6 +55,7 @@ struct spool_command_s {
 };
 
 
+static int spool_is_there(spool_t *spool);
 static int spool_args(spool_t *spool, int argc, char *const *argv);
 static int spool_option(spool_t *spool, const char *name, const char *value);
 static int spool_number(const char *text, int64_t *number);
@@ -124,9 +125,7 @@ int
 main(int argc, char **argv)
 {
     int                rc;
-    char               path[4096];
     spool_t            spool;
-    struct stat        sb;
     struct timespec    now;
     sgtm_store_conf_t  conf;
 
@@ -143,17 +142,7 @@ main(int argc, char **argv)
 
     /* the store would begin one */
 
-    if (snprintf(path, sizeof(path), "%s/%s", spool.dir, SGTM_STORE_FILE)
-        >= (int) sizeof(path))
-    {
-        errno = ENAMETOOLONG;
-        path[0] = '\0';
-
-    } else if (stat(path, &sb) == 0) {
-        errno = 0;
-    }
-
-    if (errno) {
+    if (!spool_is_there(&spool)) {
         fprintf(stderr, "sgtm-spool: no spool in \"%s\": %s\n", spool.dir,
                 strerror(errno));
         return SPOOL_FAILED;
@@ -185,6 +174,44 @@ main(int argc, char **argv)
     }
 
     return rc;
+}
+
+
+/* a database, or hits that nobody has moved into one yet; errno is set */
+
+static int
+spool_is_there(spool_t *spool)
+{
+    int              err;
+    char             path[4096];
+    size_t           n;
+    struct stat      sb;
+    sgtm_segment_t  *list;
+
+    if (snprintf(path, sizeof(path), "%s/%s", spool->dir, SGTM_STORE_FILE)
+        >= (int) sizeof(path))
+    {
+        errno = ENAMETOOLONG;
+        return 0;
+    }
+
+    if (stat(path, &sb) == 0) {
+        return 1;
+    }
+
+    err = errno;
+
+    if (sgtm_segment_list(spool->dir, &list, &n) == 0) {
+        free(list);
+
+        if (n != 0) {
+            return 1;
+        }
+    }
+
+    errno = err;
+
+    return 0;
 }
 
 
@@ -379,7 +406,7 @@ spool_failed(spool_t *spool)
 }
 
 
-/* hits have an id once they are in the database */
+/* hits have an id once they are in the database; others may come all the time */
 
 static int
 spool_fetch(spool_t *spool)
@@ -397,7 +424,7 @@ spool_fetch(spool_t *spool)
             fprintf(stderr, "sgtm-spool: %s\n", fetch.warning);
         }
 
-    } while (fetch.more);
+    } while (fetch.more && fetch.hits);
 
     return SPOOL_OK;
 }
@@ -659,6 +686,12 @@ spool_purge(spool_t *spool)
     }
 
     printf("%" PRId64 " purged\n", n);
+
+    /* a copy may be in the journal, and no nginx there to see to it */
+
+    if (sgtm_store_sync(spool->store) != SGTM_STORE_OK) {
+        return spool_failed(spool);
+    }
 
     return spool_found(spool, n);
 }

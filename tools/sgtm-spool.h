@@ -10,6 +10,7 @@
 #define _SGTM_SPOOL_H_INCLUDED_
 
 
+#include "delivery/sgtm_segment.h"
 #include "delivery/sgtm_store.h"
 
 
