@@ -227,27 +227,31 @@ ngx_http_sgtm_courier_plan(ngx_http_sgtm_courier_ctx_t *courier,
     ngx_http_sgtm_errand_t *e)
 {
     size_t                 size;
+    ngx_uint_t             idle, soon;
     ngx_queue_t           *q, *next, *last;
     ngx_atomic_uint_t      puts;
     ngx_http_sgtm_lane_t  *lane;
 
+    /*
+     * Hits of those that have some in the file already are moved there when
+     * these are gone; of the others nobody knows what the journal has.
+     */
+
     puts = courier->stat->puts;
+    idle = (courier->nactive < courier->conf->ntargets);
+    soon = (puts != courier->puts || (idle && courier->more));
 
-    if (e->now - courier->listed >= (puts != courier->puts
-                                     ? NGX_HTTP_SGTM_COURIER_IDLE
-                                     : NGX_HTTP_SGTM_COURIER_LIST))
+    if (e->now - courier->listed >= (soon ? NGX_HTTP_SGTM_COURIER_IDLE
+                                          : NGX_HTTP_SGTM_COURIER_LIST))
     {
-        /*
-         * Hits of those that have some in the file already are moved there when
-         * these are gone; of the others nobody knows what the journal has.
-         */
-
-        e->fetch = (puts == courier->puts
-                    || courier->nactive < courier->conf->ntargets);
+        e->fetch = (idle || !soon);
         e->list = 1;
 
-        courier->puts = puts;
         courier->listed = e->now;
+
+        if (e->fetch) {
+            courier->puts = puts;
+        }
     }
 
     size = ngx_http_sgtm_lane_sum.size;
@@ -411,6 +415,10 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e)
 
     if (courier->quitting && e->rc == SGTM_STORE_OK) {
         ngx_http_sgtm_handover_done(courier, e);
+    }
+
+    if (e->fetched) {
+        courier->more = !e->dry;
     }
 
     if (e->listed) {

@@ -85,6 +85,8 @@ ngx_http_sgtm_errand_reset(ngx_http_sgtm_errand_t *e)
     e->leased = 0;
     e->settled = 0;
     e->listed = 0;
+    e->fetched = 0;
+    e->dry = 0;
 }
 
 
@@ -107,7 +109,6 @@ ngx_http_sgtm_errand_run(void *data, ngx_log_t *log)
 
     store = e->store;
 
-    e->dry = 0;
     e->error[0] = '\0';
 
     rc = ngx_http_sgtm_errand_lease(store, e);
@@ -204,7 +205,11 @@ ngx_http_sgtm_errand_list(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
 }
 
 
-/* moves some of what is in the journal, if there is anything */
+/*
+ * Moves some of what is in the journal, if there is anything.  Where that fails
+ * what is in the file already is delivered all the same: on a disk that is full
+ * it is what makes room.
+ */
 
 static int
 ngx_http_sgtm_errand_fetch(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
@@ -212,12 +217,20 @@ ngx_http_sgtm_errand_fetch(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
     int           rc;
     sgtm_fetch_t  fetch;
 
+    e->fetched = 1;
+    e->dry = 1;
+
     fetch.size = NGX_HTTP_SGTM_ERRAND_FETCH;
 
     rc = sgtm_store_fetch(store, &fetch);
 
-    if (rc != SGTM_STORE_OK) {
+    if (rc == SGTM_STORE_DAMAGED) {
         return rc;
+    }
+
+    if (rc != SGTM_STORE_OK) {
+        ngx_http_sgtm_errand_why(e, sgtm_store_error(store));
+        return SGTM_STORE_OK;
     }
 
     if (fetch.warning[0]) {

@@ -45,13 +45,14 @@ typedef struct {
     int64_t                        hold;       /* no errand before */
     int64_t                        clock;      /* when last looked at */
 
-    ngx_atomic_uint_t              puts;       /* when last listed */
+    ngx_atomic_uint_t              puts;       /* when last fetched and listed */
     int64_t                        listed;
     int64_t                        shown;
 
     ngx_msec_t                     part;       /* when quitting: the time to
                                                   do so, or to stay parted */
     unsigned                       busy:1;     /* on an errand */
+    unsigned                       more:1;     /* the journal has some still */
     unsigned                       quitting:1;
     unsigned                       parted:1;   /* the lease is let go of */
 } ngx_http_sgtm_courier_ctx_t;
