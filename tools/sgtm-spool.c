@@ -406,7 +406,7 @@ spool_failed(spool_t *spool)
 }
 
 
-/* hits have an id once they are in the database; others may come all the time */
+/* hits have an id once they are in the database; others may come meanwhile */
 
 static int
 spool_fetch(spool_t *spool)

@@ -45,7 +45,7 @@ typedef struct {
     int64_t                        hold;       /* no errand before */
     int64_t                        clock;      /* when last looked at */
 
-    ngx_atomic_uint_t              puts;       /* when last fetched and listed */
+    ngx_atomic_uint_t              puts;       /* when last fetched */
     int64_t                        listed;
     int64_t                        shown;
 
