@@ -18,6 +18,11 @@ use SGTM::Test;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
+my $root = SGTM::Run::root();
+my $build = $ENV{SGTM_BUILD} || 'release';
+my $tool = $build eq 'release' ? "$root/build/sgtm-spool"
+                               : "$root/build/$build/sgtm-spool";
+
 my $tag_id = 'tid=G-ABC1234567';
 my $serial = 0;
 my $large = 'x' x (4 * 1024 * 1024);
@@ -176,10 +181,16 @@ sub all_arrive {
 }
 
 
+# what is in the database; the tool has moved there what the journal had
+
 sub sql {
     my ($t, $text) = @_;
 
-    my ($status, $out) = run('sqlite3', '-cmd', '.timeout 5000',
+    my ($status, $out) = run($tool, $t->dir . '/spool', 'list');
+
+    die "sgtm-spool: $out" if $status;
+
+    ($status, $out) = run('sqlite3', '-cmd', '.timeout 5000',
                              $t->dir . '/spool/spool.db', $text);
 
     die "sqlite3: $out" if $status;
