@@ -14,13 +14,8 @@ use JSON::PP ();
 use MIME::Base64 qw(decode_base64);
 use Time::HiRes qw(sleep time);
 
-my $root = SGTM::Run::root();
-my $build = $ENV{SGTM_BUILD} || 'release';
-my $tool = $build eq 'release' ? "$root/build/sgtm-spool"
-                               : "$root/build/$build/sgtm-spool";
+my $tool = SGTM::Run::program('sgtm-spool');
 my $dir = SGTM::Run::dir('spool');
-
--x $tool or die "no $tool: \"make tools\" builds it\n";
 
 
 sub tool { return run($tool, $dir, @_) }

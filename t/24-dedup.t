@@ -699,6 +699,7 @@ subtest 'a hit that is kept' => sub {
 
     $tag->mode('');
     wait_for { $t->status('/status')->{spool}{waiting} == 0 } 20;
+    wait_for { sends($t, 'GET', "/off/g/collect?$query&en=q$note") =~ /^204/ } 5;
     is sends($t, 'GET', $uri), '204 queued', 'there is room again: it is kept';
     is sends($t, 'GET', $uri),
        '204 duplicate duplicate', 'then a duplicate';

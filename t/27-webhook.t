@@ -17,9 +17,7 @@ use MIME::Base64 qw(encode_base64);
 use Time::HiRes qw(sleep);
 
 my $root = SGTM::Run::root();
-my $build = $ENV{SGTM_BUILD} || 'release';
-my $tool = $build eq 'release' ? "$root/build/sgtm-spool"
-                               : "$root/build/$build/sgtm-spool";
+my $tool = SGTM::Run::program('sgtm-spool');
 my $json = JSON::PP->new->utf8->canonical;
 
 my %secret = (stripe => 'whsec_of_stripe', shopify => 'of the shop "42"',

@@ -18,11 +18,7 @@ use SGTM::Test;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-my $root = SGTM::Run::root();
-my $build = $ENV{SGTM_BUILD} || 'release';
-my $tool = $build eq 'release' ? "$root/build/sgtm-spool"
-                               : "$root/build/$build/sgtm-spool";
-
+my $tool = SGTM::Run::program('sgtm-spool');
 my $tag_id = 'tid=G-ABC1234567';
 my $serial = 0;
 my $large = 'x' x (4 * 1024 * 1024);

@@ -115,8 +115,7 @@ sub segments {
 sub tool {
     my ($t, @args) = @_;
 
-    return run(SGTM::Run::root() . '/build/sgtm-spool', $t->dir . '/spool',
-               @args);
+    return run(SGTM::Run::program('sgtm-spool'), $t->dir . '/spool', @args);
 }
 
 

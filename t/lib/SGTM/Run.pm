@@ -25,6 +25,21 @@ my ($dir, %held, $n);
 sub root { return $root }
 
 
+# a program of tools/, in the flavour that is tested
+
+sub program {
+    my ($name) = @_;
+
+    my $build = $ENV{SGTM_BUILD} || 'release';
+    my $file = $build eq 'release' ? "$root/build/$name"
+                                   : "$root/build/$build/$name";
+
+    -x $file or die "no $file: \"make tools\" builds it\n";
+
+    return $file;
+}
+
+
 # whether this is the test itself, not something that it forked
 
 sub is_owner { return $$ == $owner }
