@@ -8,8 +8,6 @@
 
 
 static size_t sgtm_names_slots(size_t exact);
-static void sgtm_names_add_head(sgtm_names_t *names, const sgtm_str_t *name);
-static void sgtm_names_set_column(uint32_t *bits, unsigned i);
 static sgtm_rule_t *sgtm_names_add_prefix(sgtm_names_t *names,
     const sgtm_str_t *name);
 static void sgtm_names_change_rule(sgtm_rule_t *rule, const sgtm_rule_t *on,
@@ -25,13 +23,8 @@ static int sgtm_names_equal_nocase(const unsigned char *a,
 #define sgtm_names_first(data, len)                                           \
     sgtm_names_word(data, (len) < 8 ? (len) : 8, len)
 
-/* in the first bytes, as many as the prefix has; of a long one the rest may */
-
-#define sgtm_names_differ(prefix, first)                                      \
-    ((prefix)->name.len                                                       \
-     ? ((first) ^ (prefix)->word)                                             \
-       << (64 - 8 * ((prefix)->name.len < 8 ? (prefix)->name.len : 8))        \
-     : 0)
+#define sgtm_names_mask(len)                                                  \
+    ((len) ? ~(uint64_t) 0 >> (64 - 8 * ((len) < 8 ? (len) : 8)) : 0)
 
 #define sgtm_names_lower(c)                                                   \
     (unsigned char) ((c) >= 'A' && (c) <= 'Z' ? (c) | 0x20 : (c))
@@ -86,7 +79,7 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
         return NULL;
     }
 
-    sgtm_names_add_head(names, name);
+    sgtm_names_note(names, name);
 
     if (name->len && name->data[name->len - 1] == '*') {
         return sgtm_names_add_prefix(names, name);
@@ -133,29 +126,35 @@ sgtm_names_add(sgtm_names_t *names, const sgtm_str_t *name)
 }
 
 
-static void
-sgtm_names_add_head(sgtm_names_t *names, const sgtm_str_t *name)
+void
+sgtm_names_note(sgtm_names_t *names, const sgtm_str_t *name)
 {
-    if (name->len == 0 || name->data[0] == '*') {
-        memset(names->heads, 0xff, sizeof(names->heads));
+    size_t    len;
+    unsigned  i, bits, step;
 
-    } else if (name->len == 1 || name->data[1] == '*') {
-        /* whatever follows */
-        sgtm_names_set_column(names->heads, name->data[0] & 31);
+    len = name->len;
+    bits = 1u << (len & 7);
 
-    } else {
-        sgtm_names_set(names->heads, sgtm_names_head(name->data));
+    if (len && name->data[len - 1] == '*') {
+        bits = 0xff;
+        len--;
     }
-}
 
+    i = 0;
+    step = 1;
 
-/* the 32 bits for names that have the first byte in common */
+    if (len == 1) {
+        /* whatever follows */
+        i = name->data[0] & 0x1f;
+        step = 0x20;
 
-static void
-sgtm_names_set_column(uint32_t *bits, unsigned i)
-{
-    for ( /* void */ ; i < 1024; i += 32) {
-        sgtm_names_set(bits, i);
+    } else if (len) {
+        i = sgtm_names_head(name->data);
+        step = sizeof(names->known);
+    }
+
+    for ( /* void */ ; i < sizeof(names->known); i += step) {
+        names->known[i] |= (uint8_t) bits;
     }
 }
 
@@ -194,6 +193,7 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
     prefix->name.len = len;
     prefix->name.data = name->data;
     prefix->word = sgtm_names_first(name->data, len);
+    prefix->mask = sgtm_names_mask(len);
     prefix->hash = sgtm_names_hash(name->data, len);
 
     if (len == 0) {
@@ -208,7 +208,9 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
 
     } else {
         /* whatever the fourth byte is */
-        sgtm_names_set_column(names->covered, i & 31);
+        for (i &= 31; i < 1024; i += 32) {
+            sgtm_names_set(names->covered, i);
+        }
     }
 
     return &prefix->rule;
@@ -288,7 +290,14 @@ sgtm_names_change_rule(sgtm_rule_t *rule, const sgtm_rule_t *on,
 int
 sgtm_names_add_defaults(sgtm_names_t *names, const sgtm_default_t *list)
 {
+    static const sgtm_rule_t  none;
+
     for ( /* void */ ; list->name.len; list++) {
+
+        if (memcmp(&list->rule, &none, sizeof(sgtm_rule_t)) == 0) {
+            sgtm_names_note(names, &list->name);
+            continue;
+        }
 
         if (sgtm_names_change(names, &list->name, &list->rule, NULL)
             != SGTM_OK)
@@ -332,22 +341,24 @@ const sgtm_rule_t *
 sgtm_names_find_prefix(const sgtm_names_t *names, const unsigned char *data,
     size_t len)
 {
+    return sgtm_names_look_prefix(names, data, len,
+                                  sgtm_names_first(data, len));
+}
+
+
+const sgtm_rule_t *
+sgtm_names_find_covered(const sgtm_names_t *names, const unsigned char *data,
+    size_t len, uint64_t word)
+{
     uint32_t            i;
-    uint64_t            word;
     const sgtm_name_t  *prefix, *best;
-
-    word = sgtm_names_first(data, len);
-
-    if (!sgtm_names_bit(names->covered, sgtm_names_begin(word))) {
-        return NULL;
-    }
 
     best = NULL;
 
     for (i = 0; i < names->nprefixes; i++) {
         prefix = &names->prefixes[i];
 
-        if (sgtm_names_differ(prefix, word) == 0
+        if (((word ^ prefix->word) & prefix->mask) == 0
             && (best == NULL || prefix->name.len > best->name.len)
             && sgtm_names_covers(&prefix->name, data, len))
         {

@@ -62,6 +62,7 @@ typedef struct {
 typedef struct {
     sgtm_str_t      name;              /* data is NULL in a free slot */
     uint64_t        word;              /* sgtm_names_word() of it */
+    uint64_t        mask;              /* of a prefix: its bytes of the word */
     uint32_t        hash;
     sgtm_rule_t     rule;
 } sgtm_name_t;
@@ -77,8 +78,8 @@ typedef struct {
     uint32_t        maxprefixes;
     uint32_t        covered[32];       /* bits by sgtm_names_begin(): there is
                                           a prefix for such names */
-    uint32_t        heads[32];         /* bits by sgtm_names_head(): a name
-                                          may begin so */
+    uint8_t         known[1024];       /* by sgtm_names_head(), bits: how long
+                                          names are that begin so, modulo 8 */
     uint32_t        lengths[256];      /* by sgtm_names_ends(), bits: how long
                                           exact names are, 31 for more */
 } sgtm_names_t;
@@ -92,7 +93,11 @@ typedef struct {
 
 /* whether any name of the table could be this one: two bytes are read */
 #define sgtm_names_begins(names, data)                                        \
-    sgtm_names_bit((names)->heads, sgtm_names_head(data))
+    ((names)->known[sgtm_names_head(data)] != 0)
+
+/* the same where its length is known; one byte is followed by any other */
+#define sgtm_names_known(names, data, len)                                    \
+    ((names)->known[sgtm_names_head(data)] >> ((len) & 7) & 1)
 
 /* a name's first and last byte, mixed */
 #define sgtm_names_ends(data, len)                                            \
@@ -140,6 +145,12 @@ int sgtm_names_change(sgtm_names_t *names, const sgtm_str_t *name,
     const sgtm_rule_t *on, const sgtm_rule_t *off);
 
 /*
+ * Has a name (a "*" at its end makes it a prefix) answered for by
+ * sgtm_names_known(), though there is no rule for it.
+ */
+void sgtm_names_note(sgtm_names_t *names, const sgtm_str_t *name);
+
+/*
  * The rule of a name as it is written in a table, case sensitive: the exact
  * one, else that of the longest prefix, else NULL.  hash is
  * sgtm_names_hash() of the same bytes.
@@ -159,6 +170,10 @@ const sgtm_rule_t *sgtm_names_find_prefix(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
 unsigned sgtm_names_deny_prefix_nocase(const sgtm_names_t *names,
     const unsigned char *data, size_t len);
+
+/* the same, without the look that spares most names the search */
+const sgtm_rule_t *sgtm_names_find_covered(const sgtm_names_t *names,
+    const unsigned char *data, size_t len, uint64_t word);
 
 
 /*
@@ -223,6 +238,20 @@ sgtm_names_hash(const unsigned char *data, size_t len)
 }
 
 
+/* as sgtm_names_find_prefix(), for a name whose first bytes are this word */
+
+static inline const sgtm_rule_t *
+sgtm_names_look_prefix(const sgtm_names_t *names, const unsigned char *data,
+    size_t len, uint64_t word)
+{
+    if (!sgtm_names_bit(names->covered, sgtm_names_begin(word))) {
+        return NULL;
+    }
+
+    return sgtm_names_find_covered(names, data, len, word);
+}
+
+
 /*
  * As sgtm_names_find(), for a name that is not empty and whose first bytes are
  * this word.
@@ -252,11 +281,7 @@ sgtm_names_look(const sgtm_names_t *names, const unsigned char *data,
         return sgtm_names_find(names, data, len, hash);
     }
 
-    if (!sgtm_names_bit(names->covered, sgtm_names_begin(word))) {
-        return NULL;
-    }
-
-    return sgtm_names_find_prefix(names, data, len);
+    return sgtm_names_look_prefix(names, data, len, word);
 }
 
 
@@ -275,7 +300,8 @@ typedef struct {
 extern const sgtm_default_t  sgtm_default_params[];
 extern const sgtm_default_t  sgtm_default_cookies[];
 
-/* as sgtm_names_change() with every rule of a list */
+/* as sgtm_names_change() with every rule of a list; of a name whose rule is
+   empty, as sgtm_names_note() */
 int sgtm_names_add_defaults(sgtm_names_t *names, const sgtm_default_t *list);
 
 

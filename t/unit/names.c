@@ -209,6 +209,71 @@ test_prefixes(void)
 }
 
 
+/* a name that has a rule is known, whatever else may be */
+
+static void
+test_known(void)
+{
+    char           text[16];
+    size_t         len;
+    unsigned       i, a, b, bad;
+    sgtm_str_t     str;
+    sgtm_names_t   names;
+
+    static const char  *rules[] = {
+        "v", "en", "gclid", "measurement_id", "epn.user_data.x", "s*", "_gl*"
+    };
+
+    unit_names(&names, NULL);
+
+    for (i = 0; i < unit_nelts(rules); i++) {
+        (void) add(&names, rules[i]);
+    }
+
+    bad = 0;
+
+    for (i = 0; i < unit_nelts(rules); i++) {
+        for (a = 0; a < 256; a++) {
+
+            /* the name, or what a prefix covers, with any byte behind it */
+
+            len = strlen(rules[i]);
+            memcpy(text, rules[i], len);
+
+            if (text[len - 1] == '*') {
+                text[len - 1] = (char) a;
+            }
+
+            for (b = 0; b < 256; b += 5) {
+                text[len] = (char) b;
+                bad += !sgtm_names_known(&names, (unsigned char *) text, len);
+            }
+        }
+    }
+
+    unit_ok(bad == 0, "names with a rule are known");
+
+    bad = sgtm_names_known(&names, (unsigned char *) "_s=", 2)
+          + sgtm_names_known(&names, (unsigned char *) "em=", 2)
+          + sgtm_names_known(&names, (unsigned char *) "cid=", 3);
+
+    unit_ok(bad == 0, "others are not");
+
+    str = unit_str("em*");
+    sgtm_names_note(&names, &str);
+
+    unit_ok(sgtm_names_known(&names, (unsigned char *) "em=", 2)
+            && sgtm_names_known(&names, (unsigned char *) "ema=", 3)
+            && find(&names, "em") == NULL, "one that is noted has no rule");
+
+    unit_names(&names, NULL);
+    (void) add(&names, "*");
+    unit_ok(sgtm_names_known(&names, (unsigned char *) "x=1", 1)
+            && sgtm_names_known(&names, (unsigned char *) "=1", 0),
+            "a prefix of nothing knows all");
+}
+
+
 static void
 test_change(void)
 {
@@ -292,6 +357,7 @@ main(void)
     test_hash();
     test_exact();
     test_prefixes();
+    test_known();
     test_change();
     test_nocase();
 
