@@ -84,6 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int                   found;
     size_t                n, m;
     unsigned              deny;
+    uint64_t              kinds, dropped;
     sgtm_str_t            in, pair, name, kept, last;
     unsigned char        *out, *again;
     const unsigned char  *p, *q;
@@ -100,7 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in = fuzz_copy(data + 1, size - 1);
 
     out = fuzz_alloc(in.len);
-    n = sgtm_redact_cookies(&names, deny, &in, out);
+    n = sgtm_redact_cookies(&names, deny, &in, out, NULL);
     fuzz_check(n <= in.len);
 
     p = in.data;
@@ -122,13 +123,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_check(q == out + n);
 
-    again = fuzz_alloc(n);
+    again = fuzz_alloc(in.len);
     pair.data = out;
     pair.len = n;
-    m = sgtm_redact_cookies(&names, deny, &pair, again);
+    m = sgtm_redact_cookies(&names, deny, &pair, again, NULL);
     fuzz_check(fuzz_equal(again, m, out, n));
 
-    m = sgtm_redact_cookies(&names, deny, &in, in.data);
+    /* what the denials drop of all that the list lets pass */
+
+    m = sgtm_redact_cookies(&names, 0, &in, again, &kinds);
+    dropped = sgtm_redact_kinds(kinds, deny);
+    fuzz_check((dropped == kinds) == (n == 0));
+    fuzz_check((dropped == 0) == (n == m));
+
+    m = sgtm_redact_cookies(&names, deny, &in, in.data, NULL);
     fuzz_check(fuzz_equal(in.data, m, out, n));
 
     free(again);

@@ -315,6 +315,7 @@ typedef struct {
     ngx_str_t                  event;      /* of the hit's first event */
     ngx_str_t                  origin;     /* an allowed one to be echoed */
     ngx_str_t                  cookie;     /* the first Cookie, by the list */
+    uint64_t                   kinds;      /* of these cookies */
     ngx_str_t                  decoded;    /* a query that came in base64 */
     ngx_str_t                  param;      /* what a refusal speaks of */
 

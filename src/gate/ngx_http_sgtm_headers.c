@@ -28,7 +28,8 @@ static ngx_int_t ngx_http_sgtm_headers_cut(ngx_http_request_t *r,
 static ngx_int_t ngx_http_sgtm_headers_cookies(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_header_cookie(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t deny, ngx_str_t *value);
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t deny, ngx_str_t *value,
+    uint64_t *kinds);
 static ngx_int_t ngx_http_sgtm_header_referer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
 static void ngx_http_sgtm_headers_cookie(ngx_http_request_t *r,
@@ -140,11 +141,13 @@ static ngx_int_t
 ngx_http_sgtm_headers_cookies(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *value)
 {
+    uint64_t   kinds;
     ngx_str_t  cookie;
 
+    kinds = 0;
     cookie = *value;
 
-    if (ngx_http_sgtm_header_cookie(r, ctx, 0, &cookie) != NGX_OK) {
+    if (ngx_http_sgtm_header_cookie(r, ctx, 0, &cookie, &kinds) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -153,6 +156,7 @@ ngx_http_sgtm_headers_cookies(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     if (!ctx->cookies) {
         ctx->cookies = 1;
         ctx->cookie = cookie;
+        ctx->kinds = kinds;
     }
 
     return NGX_OK;
@@ -324,22 +328,31 @@ static ngx_int_t
 ngx_http_sgtm_headers_cut(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_table_elt_t *h, ngx_uint_t cookies)
 {
+    uint64_t  dropped;
+
     if (cookies == 0 && ctx->cookies) {
         h->value = ctx->cookie;
         ctx->cookies = 0;
 
-        if (ctx->deny == 0) {
+        dropped = sgtm_redact_kinds(ctx->kinds, ctx->deny);
+
+        if (dropped == ctx->kinds) {
+            h->value.len = 0;
+            return NGX_OK;
+        }
+
+        if (dropped == 0 && !ctx->cookieless) {
             return NGX_OK;
         }
     }
 
-    return ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &h->value);
+    return ngx_http_sgtm_header_cookie(r, ctx, ctx->deny, &h->value, NULL);
 }
 
 
 static ngx_int_t
 ngx_http_sgtm_header_cookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    ngx_uint_t deny, ngx_str_t *value)
+    ngx_uint_t deny, ngx_str_t *value, uint64_t *kinds)
 {
     size_t   len;
     u_char  *p, buf[NGX_HTTP_SGTM_HEADER_BUF];
@@ -359,7 +372,7 @@ ngx_http_sgtm_header_cookie(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     len = sgtm_redact_cookies(&ctx->conf->tables->cookie_names, deny,
-                              ngx_http_sgtm_str(value), p);
+                              ngx_http_sgtm_str(value), p, kinds);
 
     if (len == value->len || len == 0) {
         value->len = len;

@@ -10,12 +10,12 @@
 #include "sgtm_stops.h"
 
 
-/* pairs that are looked at together; a step adds SGTM_COOKIES_STEP at most */
-#define SGTM_COOKIES_PAIRS  128
+/* bytes whose ";" are found together, and pairs that are looked at so */
 #define SGTM_COOKIES_STEP   (SGTM_STOPS * 2)
+#define SGTM_COOKIES_PAIRS  128
 
-/* a pair behind the last ";" of a step: " ", and what a name begins with */
-#define SGTM_COOKIES_AHEAD  3
+/* " ", and the two bytes that a name begins with */
+#define SGTM_COOKIES_HEAD   3
 
 
 typedef struct {
@@ -27,34 +27,34 @@ typedef struct {
     unsigned char        *out;
     unsigned char        *last;
 
-    /* where pairs begin: all that may pass, and some that may not */
+    uint64_t              kinds;       /* bits: what else would drop those that
+                                          are written, SGTM_DENY_* */
+
+    /* where pairs begin; each ends with the ";" before the next of them */
 
     size_t                npairs;
-    const unsigned char  *pairs[SGTM_COOKIES_PAIRS];
+    const unsigned char  *pairs[SGTM_COOKIES_PAIRS + 1];
 } sgtm_cookies_t;
 
 
-static const unsigned char *sgtm_cookies_step(sgtm_cookies_t *ctx,
-    const unsigned char *p);
-static void sgtm_cookies_flush(sgtm_cookies_t *ctx);
-static void sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair);
+static void sgtm_cookies_find(sgtm_cookies_t *ctx, const unsigned char *p);
+static void sgtm_cookies_flush(sgtm_cookies_t *ctx, size_t n);
+static void sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair,
+    const unsigned char *last);
 static const sgtm_rule_t *sgtm_cookies_rule(const sgtm_cookies_t *ctx,
     const unsigned char *name, size_t len);
 static int sgtm_cookies_pass(const sgtm_rule_t *rule, unsigned deny);
 
 
-/*
- * Most cookies are a shop's own, which the first bytes of their names tell.  As
- * they come in any order, no branch depends on it: pairs that may be others are
- * noted first, and looked at then.
- */
-
 size_t
 sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
-    const sgtm_str_t *in, unsigned char *out)
+    const sgtm_str_t *in, unsigned char *out, uint64_t *kinds)
 {
-    sgtm_cookies_t        ctx;
-    const unsigned char  *p;
+    sgtm_cookies_t  ctx;
+
+    if (kinds != NULL) {
+        *kinds = 0;
+    }
 
     if (in->len == 0) {
         return 0;
@@ -65,115 +65,127 @@ sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
     ctx.end = in->data + in->len;
     ctx.out = out;
     ctx.last = out;
+    ctx.kinds = 0;
 
     ctx.npairs = 1;
     ctx.pairs[0] = in->data;
 
-    p = in->data;
+    sgtm_cookies_find(&ctx, in->data);
 
-    while (ctx.end - p >= SGTM_COOKIES_STEP + SGTM_COOKIES_AHEAD) {
+    ctx.pairs[ctx.npairs] = ctx.end + 1;
 
-        p = sgtm_cookies_step(&ctx, p);
+    sgtm_cookies_flush(&ctx, ctx.npairs);
 
-        if (ctx.npairs > SGTM_COOKIES_PAIRS - SGTM_COOKIES_STEP) {
-            sgtm_cookies_flush(&ctx);
-        }
+    if (kinds != NULL) {
+        *kinds = ctx.kinds;
     }
-
-    /* what is left is less than a step, and what lies ahead of one */
-
-    for ( ;; ) {
-        p = memchr(p, ';', (size_t) (ctx.end - p));
-
-        if (p == NULL || ++p == ctx.end) {
-            break;
-        }
-
-        if (ctx.npairs == SGTM_COOKIES_PAIRS) {
-            sgtm_cookies_flush(&ctx);
-        }
-
-        ctx.pairs[ctx.npairs++] = p;
-    }
-
-    sgtm_cookies_flush(&ctx);
 
     return (size_t) (ctx.last - out);
 }
 
 
-/* notes the pairs that begin in a step's bytes, and returns its end */
+/*
+ * Notes where pairs begin.  As they may begin anywhere, no branch depends on
+ * it: one more is noted whether it is there or not, and counted if it is.
+ */
 
-static const unsigned char *
-sgtm_cookies_step(sgtm_cookies_t *ctx, const unsigned char *p)
+static void
+sgtm_cookies_find(sgtm_cookies_t *ctx, const unsigned char *p)
 {
-    size_t                n;
-    unsigned              more;
-    uint64_t              stops;
-    const unsigned char  *name;
+    size_t    n;
+    unsigned  more;
+    uint64_t  stops;
 
     n = ctx->npairs;
 
-    stops = sgtm_stops32_of(p, ';')
-            | (uint64_t) sgtm_stops32_of(p + SGTM_STOPS, ';') << SGTM_STOPS;
+    for ( /* void */ ; ctx->end - p >= SGTM_COOKIES_STEP;
+          p += SGTM_COOKIES_STEP)
+    {
+        stops = sgtm_stops32_of(p, ';')
+                | (uint64_t) sgtm_stops32_of(p + SGTM_STOPS, ';')
+                  << SGTM_STOPS;
 
-    /*
-     * One is noted whether there is any or not, and counted if it may pass: its
-     * name begins as one of the table does, or behind more white space.
-     */
+        do {
+            more = (stops != 0);
+            ctx->pairs[n] = p + sgtm_stops_take(&stops) + 1;
+            n += more;
 
-    do {
-        more = (stops != 0);
-        name = p + sgtm_stops_take(&stops) + 1;
+        } while (stops);
 
-        ctx->pairs[n] = name;
+        if (n > SGTM_COOKIES_PAIRS - SGTM_COOKIES_STEP) {
+            sgtm_cookies_flush(ctx, n - 1);
+            n = 1;
+        }
+    }
 
-        name += (*name == ' ');
-        n += more & (sgtm_names_begins(ctx->names, name) | (*name <= ' '));
+    for ( /* void */ ; p < ctx->end; p++) {
 
-    } while (stops);
+        p = memchr(p, ';', (size_t) (ctx->end - p));
+
+        if (p == NULL) {
+            break;
+        }
+
+        ctx->pairs[n++] = p + 1;
+    }
 
     ctx->npairs = n;
-
-    return p + SGTM_COOKIES_STEP;
 }
 
 
-static void
-sgtm_cookies_flush(sgtm_cookies_t *ctx)
-{
-    size_t  i;
+/*
+ * Looks at n pairs, and keeps the one behind them.  Most cookies are a shop's
+ * own, which the first bytes of their names tell: those of others are picked
+ * first, again without a branch.
+ */
 
-    for (i = 0; i < ctx->npairs; i++) {
-        sgtm_cookies_pair(ctx, ctx->pairs[i]);
+static void
+sgtm_cookies_flush(sgtm_cookies_t *ctx, size_t n)
+{
+    size_t                i, m;
+    const unsigned char  *name;
+    unsigned char         picks[SGTM_COOKIES_PAIRS];
+
+    m = 0;
+
+    for (i = 0; i < n && ctx->end - ctx->pairs[i] >= SGTM_COOKIES_HEAD; i++) {
+
+        name = ctx->pairs[i];
+        name += (*name == ' ');
+
+        /* what begins with more white space may be any */
+
+        picks[m] = (unsigned char) i;
+        m += sgtm_names_begins(ctx->names, name) | (*name <= ' ');
     }
 
-    ctx->npairs = 0;
+    for ( /* void */ ; i < n; i++) {
+        picks[m++] = (unsigned char) i;
+    }
+
+    for (i = 0; i < m; i++) {
+        sgtm_cookies_pair(ctx, ctx->pairs[picks[i]],
+                          ctx->pairs[picks[i] + 1] - 1);
+    }
+
+    ctx->pairs[0] = ctx->pairs[n];
 }
 
 
 /* writes a pair that may pass, with the ";" before it */
 
 static void
-sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair)
+sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair,
+    const unsigned char *last)
 {
     size_t                len;
-    const unsigned char  *p, *name, *last;
+    const sgtm_rule_t    *rule;
+    const unsigned char  *p, *name;
 
     name = pair;
 
-    while (name < ctx->end && (*name == ' ' || *name == '\t')) {
+    while (name < last && (*name == ' ' || *name == '\t')) {
         name++;
-    }
-
-    if (name == ctx->end) {
-        return;
-    }
-
-    last = memchr(name, ';', (size_t) (ctx->end - name));
-
-    if (last == NULL) {
-        last = ctx->end;
     }
 
     /* without "=" it is a value that has no name */
@@ -190,9 +202,13 @@ sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair)
 
     len = (size_t) (p - name);
 
-    if (!sgtm_cookies_pass(sgtm_cookies_rule(ctx, name, len), ctx->deny)) {
+    rule = sgtm_cookies_rule(ctx, name, len);
+
+    if (!sgtm_cookies_pass(rule, ctx->deny)) {
         return;
     }
+
+    ctx->kinds |= (uint64_t) 1 << (rule->deny & 0x3f);
 
     p = (ctx->last == ctx->out) ? name : pair - 1;
     len = (size_t) (last - p);
@@ -219,6 +235,26 @@ sgtm_cookies_rule(const sgtm_cookies_t *ctx, const unsigned char *name,
 }
 
 
+uint64_t
+sgtm_redact_kinds(uint64_t kinds, unsigned deny)
+{
+    unsigned  kind;
+    uint64_t  left, dropped;
+
+    dropped = 0;
+
+    for (left = kinds; left; /* void */ ) {
+        kind = sgtm_stops_take(&left);
+
+        if (kind & deny) {
+            dropped |= (uint64_t) 1 << kind;
+        }
+    }
+
+    return dropped;
+}
+
+
 int
 sgtm_redact_cookie(const sgtm_names_t *cookies, unsigned deny,
     const sgtm_str_t *name)
@@ -237,3 +273,6 @@ sgtm_cookies_pass(const sgtm_rule_t *rule, unsigned deny)
            && (rule->flags & SGTM_NAME_ALLOW)
            && !(rule->deny & deny);
 }
+
+
+_Static_assert(SGTM_DENY_ADDRESS == 0x20, "64 kinds of cookies");

@@ -84,10 +84,17 @@ size_t sgtm_redact_url(const sgtm_names_t *names, unsigned deny,
 /*
  * Writes the value of a Cookie header (RFC 6265, 4.2.1) with only the cookies
  * that are on the allow-list and that no denial drops.  Writes at most in->len
- * bytes; returns 0 when no cookie is left.
+ * bytes; returns 0 when no cookie is left.  kinds, which may be NULL, is set to
+ * what sgtm_redact_kinds() reads.
  */
 size_t sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
-    const sgtm_str_t *in, unsigned char *out);
+    const sgtm_str_t *in, unsigned char *out, uint64_t *kinds);
+
+/*
+ * The kinds of cookies, of those that were written, which denials drop: none of
+ * the cookies if it is 0, all of them if it is kinds.
+ */
+uint64_t sgtm_redact_kinds(uint64_t kinds, unsigned deny);
 
 /* whether a cookie of this name may pass */
 int sgtm_redact_cookie(const sgtm_names_t *cookies, unsigned deny,

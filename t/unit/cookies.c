@@ -90,7 +90,7 @@ test_places(const sgtm_names_t *names)
             in = unit_bytes(text, len + 2 * pad + 5);
             out = unit_alloc(in.len);
 
-            n = sgtm_redact_cookies(names, headers[i].deny, &in, out);
+            n = sgtm_redact_cookies(names, headers[i].deny, &in, out, NULL);
 
             bad += (n != strlen(headers[i].out)
                     || memcmp(out, headers[i].out, n) != 0);
@@ -101,12 +101,52 @@ test_places(const sgtm_names_t *names)
 }
 
 
+/*
+ * What was written before it was known what is denied: whether that drops none
+ * of it, all of it, or some, is told without a look at it.
+ */
+
+static void
+test_kinds(const sgtm_names_t *names)
+{
+    size_t          i, n, m;
+    unsigned        deny, bad;
+    uint64_t        kinds, dropped;
+    sgtm_str_t      in, once;
+    unsigned char  *out, *again;
+
+    bad = 0;
+
+    for (i = 0; i < unit_nelts(headers); i++) {
+
+        in = unit_str(headers[i].in);
+        out = unit_alloc(in.len);
+        n = sgtm_redact_cookies(names, 0, &in, out, &kinds);
+
+        once = unit_bytes(out, n);
+        again = unit_alloc(n);
+
+        for (deny = 0; deny < 0x40; deny++) {
+
+            m = sgtm_redact_cookies(names, deny, &once, again, NULL);
+            dropped = sgtm_redact_kinds(kinds, deny);
+
+            bad += ((dropped == kinds) != (m == 0));
+            bad += ((dropped == 0 && n) != (m == n && n));
+        }
+    }
+
+    unit_ok(bad == 0, "the kinds of cookies tell what denials drop");
+}
+
+
 int
 main(void)
 {
     size_t          i, n;
     unsigned        bad;
     sgtm_str_t      in, name;
+    uint64_t        kinds;
     sgtm_names_t    names;
     unsigned char  *out;
 
@@ -117,11 +157,11 @@ main(void)
         in = unit_str(headers[i].in);
         out = unit_alloc(in.len);
 
-        n = sgtm_redact_cookies(&names, headers[i].deny, &in, out);
+        n = sgtm_redact_cookies(&names, headers[i].deny, &in, out, NULL);
         unit_is(out, n, headers[i].out, headers[i].in);
 
         in = unit_bytes(out, n);
-        n = sgtm_redact_cookies(&names, headers[i].deny, &in, in.data);
+        n = sgtm_redact_cookies(&names, headers[i].deny, &in, in.data, NULL);
         unit_is(in.data, n, headers[i].out, "  again, in place");
     }
 
@@ -129,7 +169,11 @@ main(void)
 
     in.len = 0;
     in.data = NULL;
-    unit_ok(sgtm_redact_cookies(&names, 0, &in, NULL) == 0, "no header");
+    kinds = 1;
+    unit_ok(sgtm_redact_cookies(&names, 0, &in, NULL, &kinds) == 0
+            && kinds == 0, "no header");
+
+    test_kinds(&names);
 
     name = unit_str("FPID");
     unit_ok(sgtm_redact_cookie(&names, 0, &name)
@@ -148,14 +192,14 @@ main(void)
     sgtm_names_add(&names, &name)->flags |= SGTM_NAME_ALLOW;
     in = unit_str("mine=1; mine2=2");
     out = unit_alloc(in.len);
-    n = sgtm_redact_cookies(&names, ADS, &in, out);
+    n = sgtm_redact_cookies(&names, ADS, &in, out, NULL);
     unit_is(out, n, "mine=1", "an operator's cookie");
 
     name = unit_str("*");
     sgtm_names_add(&names, &name)->flags |= SGTM_NAME_ALLOW;
     in = unit_str("mine=1; mine2=2; _gcl_au=3; =4");
     out = unit_alloc(in.len);
-    n = sgtm_redact_cookies(&names, ADS, &in, out);
+    n = sgtm_redact_cookies(&names, ADS, &in, out, NULL);
     unit_is(out, n, "mine=1; mine2=2; =4", "all cookies but the denied");
 
     /* many */
@@ -170,7 +214,7 @@ main(void)
 
     in.len -= 2;
     out = unit_alloc(in.len);
-    n = sgtm_redact_cookies(&names, ADS, &in, out);
+    n = sgtm_redact_cookies(&names, ADS, &in, out, NULL);
 
     for (i = 0, bad = 0; i < n; i++) {
         bad += (out[i] == 'f');

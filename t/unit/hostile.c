@@ -288,7 +288,7 @@ test_rewriting(void)
         n = sgtm_redact_url(&names, 0x3f, &in, out);
         unit_ok(n <= in.len, "URL %u", (unsigned) i);
 
-        n = sgtm_redact_cookies(&cookies, SGTM_DENY_AD_STORAGE, &in, out);
+        n = sgtm_redact_cookies(&cookies, SGTM_DENY_AD_STORAGE, &in, out, NULL);
         unit_ok(n <= in.len, "cookies %u", (unsigned) i);
 
         unit_ok(sgtm_ga4_encoded(&in, out, &decoded) == SGTM_DECLINED

@@ -280,7 +280,7 @@ test_cookies(void)
             in.data = (unsigned char *) text;
             in.len = strlen(text);
 
-            n = sgtm_redact_cookies(&table, deny, &in, out);
+            n = sgtm_redact_cookies(&table, deny, &in, out, NULL);
 
             if (cookies[i].deny & deny) {
                 bad += (n != 0);
@@ -305,7 +305,7 @@ test_cookies(void)
             sprintf(text, "%s=X", strangers[i]);
             in.data = (unsigned char *) text;
             in.len = strlen(text);
-            bad += (sgtm_redact_cookies(&table, deny, &in, out) != 0);
+            bad += (sgtm_redact_cookies(&table, deny, &in, out, NULL) != 0);
         }
 
         unit_ok(bad == 0, "the cookie %s never", strangers[i]);
