@@ -24,9 +24,18 @@ const unsigned char  sgtm_args_hex[256] = {
 };
 
 
-/* encodeURIComponent leaves these alone, beside letters and digits */
+/* encodeURIComponent leaves these alone */
 
-static const unsigned char  sgtm_args_unreserved[] = "-_.!~*'()";
+#define X5(x)   x, x, x, x, x
+#define X26(x)  X5(x), X5(x), X5(x), X5(x), X5(x), x
+
+static const unsigned char  sgtm_args_unreserved[256] = {
+    ['0'] = X5(1), X5(1),
+    ['A'] = X26(1),
+    ['a'] = X26(1),
+    ['-'] = 1, ['_'] = 1, ['.'] = 1, ['!'] = 1, ['~'] = 1, ['*'] = 1,
+    ['\''] = 1, ['('] = 1, [')'] = 1
+};
 
 
 unsigned
@@ -96,6 +105,12 @@ sgtm_args_decode(unsigned char *out, size_t size, const sgtm_str_t *in)
     p = in->data;
     end = p + in->len;
 
+    if (memchr(p, '%', in->len) == NULL) {
+        n = (in->len < size) ? in->len : size;
+        memcpy(out, p, n);
+        return n;
+    }
+
     for (n = 0; n < size && p < end; n++) {
         out[n] = (unsigned char) sgtm_args_read(&p, end);
     }
@@ -116,12 +131,8 @@ sgtm_args_encode(unsigned char *out, const sgtm_str_t *in)
     for (i = 0; i < in->len; i++) {
         c = in->data[i];
 
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9')
-            || (c != '\0'
-                && memchr(sgtm_args_unreserved, c,
-                          sizeof(sgtm_args_unreserved) - 1)))
-        {
+        if (sgtm_args_unreserved[c]) {
+
             if (out != NULL) {
                 out[n] = c;
             }

@@ -380,6 +380,7 @@ sgtm_ga4_id(sgtm_ga4_event_t *event, const sgtm_rule_t *rule,
 static uint8_t
 sgtm_ga4_check_tid(const sgtm_ids_t *ids, const sgtm_str_t *value)
 {
+    size_t         i;
     sgtm_str_t     id;
     unsigned char  buf[SGTM_ID_LEN + 1];
 
@@ -396,11 +397,16 @@ sgtm_ga4_check_tid(const sgtm_ids_t *ids, const sgtm_str_t *value)
         return SGTM_REASON_BAD_TAG_ID;
     }
 
-    if (!sgtm_ids_has(ids, value)) {
-        return SGTM_REASON_FOREIGN_TAG_ID;
+    for (i = 0; i < ids->nelts; i++) {
+
+        if (ids->elts[i].len == id.len
+            && memcmp(ids->elts[i].data, id.data, id.len) == 0)
+        {
+            return SGTM_REASON_NONE;
+        }
     }
 
-    return SGTM_REASON_NONE;
+    return SGTM_REASON_FOREIGN_TAG_ID;
 }
 
 

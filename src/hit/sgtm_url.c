@@ -63,6 +63,11 @@ typedef enum {
 } sgtm_url_e;
 
 
+static const unsigned char  sgtm_url_marks[256] = {
+    ['%'] = 1, ['?'] = 1, ['&'] = 1, ['#'] = 1, ['='] = 1
+};
+
+
 static void sgtm_url_hold(sgtm_url_t *url, const sgtm_url_mark_t *mark);
 static sgtm_url_e sgtm_url_judge(const sgtm_url_t *url, unsigned char *p,
     sgtm_url_mark_t *mark);
@@ -360,35 +365,31 @@ sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p, unsigned char *end)
 {
     while (p < end) {
 
-        switch (*p) {
+        if (!sgtm_url_marks[*p]) {
+            p++;
+            continue;
+        }
 
-        case '%':
+        if (*p == '%') {
             p = sgtm_url_escape(mark, p, end);
 
             if (mark->ch) {
                 return 1;
             }
 
-            break;
-
-        case '?':
-        case '&':
-        case '#':
-        case '=':
-            mark->start = p;
-            mark->end = p + 1;
-            mark->depth = 0;
-            mark->ch = *p;
-
-            if (*p == '&') {
-                mark->end = sgtm_url_entity(mark->end, end);
-            }
-
-            return 1;
-
-        default:
-            p++;
+            continue;
         }
+
+        mark->start = p;
+        mark->end = p + 1;
+        mark->depth = 0;
+        mark->ch = *p;
+
+        if (*p == '&') {
+            mark->end = sgtm_url_entity(mark->end, end);
+        }
+
+        return 1;
     }
 
     return 0;
