@@ -214,6 +214,81 @@ check_args(const sgtm_str_t *in, const sgtm_names_t *names)
 }
 
 
+/* all lines in one walk, past what is unknown, and each line alone */
+
+static void
+check_walk(const sgtm_str_t *in, const sgtm_names_t *names)
+{
+    unsigned      n, m;
+    sgtm_arg_t    arg, one;
+    sgtm_str_t    rest, line, end;
+    sgtm_args_t   args, known, ones;
+
+    rest = *in;
+
+    sgtm_args_init_lines(&args, in);
+    sgtm_args_init_lines(&known, in);
+
+    while (sgtm_args_line(&rest, &line, &end)) {
+
+        if (line.len == 0) {
+            continue;
+        }
+
+        fuzz_check(sgtm_args_begin(&args) && sgtm_args_begin(&known));
+        fuzz_check(args.line.data == line.data);
+
+        n = 0;
+        m = 0;
+        arg.key.data = NULL;
+
+        sgtm_args_init(&ones, &line);
+
+        while (sgtm_args_next(&ones, &one)) {
+
+            fuzz_check(sgtm_args_next(&args, &arg));
+            fuzz_check(arg.key.data == one.key.data
+                       && arg.key.len == one.key.len
+                       && arg.value.data == one.value.data
+                       && arg.value.len == one.value.len
+                       && arg.word == one.word && arg.fault == one.fault
+                       && arg.bare == one.bare && arg.escaped == one.escaped
+                       && arg.nested == one.nested);
+            m++;
+        }
+
+        fuzz_check(!sgtm_args_next(&args, &arg));
+        fuzz_check(args.line.len == line.len);
+
+        sgtm_args_init(&ones, &line);
+
+        for ( ;; ) {
+
+            if (!sgtm_args_next_known(&known, &arg, names, &n)) {
+                arg.key.data = NULL;
+            }
+
+            while (sgtm_args_next(&ones, &one)
+                   && one.key.data != arg.key.data)
+            {
+                fuzz_check(!one.fault && !one.nested && !one.bare);
+                fuzz_check(sgtm_args_rule(names, &one) == NULL);
+            }
+
+            if (arg.key.data == NULL) {
+                break;
+            }
+
+            n++;
+        }
+
+        fuzz_check(n == m);
+    }
+
+    fuzz_check(!sgtm_args_begin(&args) && !sgtm_args_begin(&known));
+}
+
+
 static void
 check_lines(const sgtm_str_t *in)
 {
@@ -293,6 +368,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     check_args(&in, &names);
     check_lines(&in);
+    check_walk(&in, &names);
     check_coding(&in);
 
     free(in.data);

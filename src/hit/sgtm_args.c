@@ -5,7 +5,6 @@
 
 
 #include "sgtm_args.h"
-#include "sgtm_stops.h"
 
 
 /* classes of bytes */
@@ -19,22 +18,27 @@
 #define SGTM_HIGH   6          /* a part of an UTF-8 sequence */
 
 
+static sgtm_noinline unsigned char *sgtm_args_empty(sgtm_args_t *args,
+    unsigned char *p);
 static unsigned char *sgtm_args_seek(sgtm_args_t *args, unsigned char **eq);
-static void sgtm_args_fill(sgtm_args_t *args);
-static inline size_t sgtm_args_add(sgtm_args_t *args, size_t n, size_t offset,
-    const sgtm_stops_t *low, const sgtm_stops_t *high);
-static void sgtm_args_look(const sgtm_args_t *args, const unsigned char *p,
-    sgtm_stops_t *stops);
-static void sgtm_args_look_back(const sgtm_args_t *args,
-    const unsigned char *p, sgtm_stops_t *stops);
+static sgtm_noinline void sgtm_args_fill(sgtm_args_t *args);
 static unsigned char *sgtm_args_long(sgtm_args_t *args, unsigned char **eq);
-static inline unsigned sgtm_args_other(const sgtm_args_t *args, size_t pos);
-static unsigned char *sgtm_args_special(sgtm_arg_t *arg, unsigned char *p,
+static unsigned char *sgtm_args_special(unsigned *bits, unsigned char *p,
     unsigned char *end);
-static unsigned char *sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p,
+static unsigned char *sgtm_args_escape(unsigned *bits, unsigned char *p,
     unsigned char *end);
-static unsigned char *sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p,
+static unsigned char *sgtm_args_utf8(unsigned *bits, unsigned char *p,
     unsigned char *end);
+
+
+/* whether an escape of this byte means no more than itself */
+#define sgtm_args_plain(c)                                                    \
+    ((c) - 1 < 0x7e && (c) != '%' && (c) != '?' && (c) != '#')
+
+
+/* the first fault is the one that is told of */
+#define sgtm_args_fault(bits, reason)                                         \
+    *(bits) |= (*(bits) & 0xff) ? 0 : (reason)
 
 
 #define X4(x)   x, x, x, x
@@ -66,25 +70,97 @@ static const unsigned char  sgtm_args_class[256] = {
 void
 sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in)
 {
-    sgtm_args_init_within(args, in, in);
-}
-
-
-void
-sgtm_args_init_within(sgtm_args_t *args, const sgtm_str_t *in,
-    const sgtm_str_t *whole)
-{
     args->pos = in->data;
     args->end = in->len ? in->data + in->len : in->data;
-    args->limit = whole->len ? whole->data + whole->len : args->end;
+
+    args->line.len = 0;
+    args->line.data = NULL;
+
+    args->lines = 0;
+    args->last = (in->len == 0);
 
     args->chunk = in->data;
     args->chunk_end = NULL;
 
-    args->next = 0;
-    args->nstops = 0;
-    args->other = SGTM_ARGS_NONE;
-    args->last = (in->len == 0);
+    args->odd = args->end;
+
+    args->stops.next = args->delims;
+    args->stops.data = in->data;
+    args->stops.bits = ~(uint64_t) 0;
+    args->odds = args->stops;
+}
+
+
+void
+sgtm_args_init_lines(sgtm_args_t *args, const sgtm_str_t *body)
+{
+    sgtm_args_init(args, body);
+
+    args->lines = 1;
+    args->last = 1;
+}
+
+
+int
+sgtm_args_begin(sgtm_args_t *args)
+{
+    unsigned char      *p, *odd;
+    sgtm_args_stops_t   odds;
+
+    p = args->pos;
+
+    if (p < args->end && *p <= '\r') {
+        p = sgtm_args_empty(args, p);
+    }
+
+    if (p == args->end) {
+        return 0;
+    }
+
+    args->pos = p;
+    args->line.data = p;
+    args->last = 0;
+
+    /* the end of the line before was a control character */
+
+    odd = args->odd;
+    odds = args->odds;
+
+    while (odd < p && odd < args->chunk_end) {
+        odd = sgtm_args_stop(&odds);
+    }
+
+    args->odd = odd;
+    args->odds = odds;
+
+    return 1;
+}
+
+
+/* past lines that are empty, whose ends are delimiters, too */
+
+static unsigned char *
+sgtm_args_empty(sgtm_args_t *args, unsigned char *p)
+{
+    unsigned char  *end, *eq;
+
+    while (p < args->end) {
+
+        end = p;
+
+        if (*p == '\r' && args->end - p > 1) {
+            end++;
+        }
+
+        if (*end != '\n') {
+            break;
+        }
+
+        (void) sgtm_args_seek(args, &eq);
+        p = end + 1;
+    }
+
+    return p;
 }
 
 
@@ -92,10 +168,6 @@ unsigned char *
 sgtm_args_end(sgtm_args_t *args, unsigned char **eq)
 {
     unsigned char  *p;
-
-    if (args->last) {
-        return NULL;
-    }
 
     p = sgtm_args_seek(args, eq);
 
@@ -109,8 +181,19 @@ sgtm_args_end(sgtm_args_t *args, unsigned char **eq)
         }
     }
 
-    args->last = (p == args->end);
-    args->pos = args->last ? p : p + 1;
+    if (p == args->end) {
+        args->pos = p;
+        args->last = 1;
+        args->line.len = (size_t) (p - args->line.data);
+
+        return p;
+    }
+
+    if (*p == '\n') {
+        return sgtm_args_line_end(args, p);
+    }
+
+    args->pos = p + 1;
 
     return p;
 }
@@ -121,32 +204,30 @@ sgtm_args_end(sgtm_args_t *args, unsigned char **eq)
 static unsigned char *
 sgtm_args_seek(sgtm_args_t *args, unsigned char **eq)
 {
-    unsigned        i;
-    unsigned char  *p;
+    unsigned char      *p, *first;
+    sgtm_args_stops_t   stops;
 
-    *eq = NULL;
+    first = NULL;
+    stops = args->stops;
 
-    for (i = args->next; i < args->nstops; /* void */ ) {
+    do {
+        p = sgtm_args_stop(&stops);
 
-        p = args->chunk + args->stops[i++];
-
-        if (*p == '&') {
-            args->next = i;
-            return p;
+        if (p >= args->chunk_end) {
+            *eq = first;
+            return (args->chunk_end == args->end) ? args->end : NULL;
         }
 
-        if (*eq == NULL) {
-            *eq = p;
+        if (*p == '=' && first == NULL) {
+            first = p;
         }
-    }
 
-    if (args->chunk_end != args->end) {
-        return NULL;
-    }
+    } while (*p == '=');
 
-    args->next = i;
+    args->stops = stops;
+    *eq = first;
 
-    return args->end;
+    return p;
 }
 
 
@@ -156,234 +237,180 @@ static void
 sgtm_args_fill(sgtm_args_t *args)
 {
     size_t          i, n, len;
+    uint64_t        within;
     sgtm_stops_t    low, high;
-    unsigned char  *p;
+    unsigned char  *p, *block, buf[64];
 
-    n = 0;
     p = args->pos;
-
     len = (size_t) (args->end - p);
 
     if (len > SGTM_ARGS_CHUNK) {
         len = SGTM_ARGS_CHUNK;
     }
 
-    for (i = 0; len - i >= 64; i += 64) {
-        sgtm_stops32(&low, p + i);
-        sgtm_stops32(&high, p + i + SGTM_STOPS);
+    for (i = 0, n = 0; i < len; i += 64, n++) {
 
-        n = sgtm_args_add(args, n, i, &low, &high);
-    }
+        block = p + i;
+        within = ~(uint64_t) 0;
 
-    if (i < len) {
-        sgtm_args_look(args, p + i, &low);
+        if (len - i < 64) {
 
-        memset(&high, 0, sizeof(sgtm_stops_t));
+            /* no more than there is may be read */
 
-        if (len - i > SGTM_STOPS) {
-            sgtm_args_look(args, p + i + SGTM_STOPS, &high);
+            memset(buf, 0, sizeof(buf));
+            memcpy(buf, block, len - i);
+
+            block = buf;
+            within = ((uint64_t) 1 << (len - i)) - 1;
         }
 
-        n = sgtm_args_add(args, n, i, &low, &high);
+        sgtm_stops32(&low, block);
+        sgtm_stops32(&high, block + SGTM_STOPS);
+
+        if (args->lines) {
+            low.delim |= sgtm_stops32_of(block, '\n');
+            high.delim |= sgtm_stops32_of(block + SGTM_STOPS, '\n');
+        }
+
+        args->delims[n] = (low.delim | (uint64_t) high.delim << 32) & within;
+        args->others[n] = (low.other | (uint64_t) high.other << 32) & within;
     }
+
+    args->delims[n] = ~(uint64_t) 0;
+    args->others[n] = ~(uint64_t) 0;
 
     args->chunk = p;
     args->chunk_end = p + len;
-    args->next = 0;
-    args->nstops = (unsigned) n;
-    args->other = sgtm_args_other(args, 0);
+
+    args->stops.next = &args->delims[1];
+    args->stops.data = p;
+    args->stops.bits = args->delims[0];
+
+    args->odds.next = &args->others[1];
+    args->odds.data = p;
+    args->odds.bits = args->others[0];
+
+    args->odd = sgtm_args_stop(&args->odds);
 }
 
 
-/*
- * Adds the stops of 64 bytes at an offset to the n that there are and returns
- * how many that makes.  Eight are written whether they are there or not, so
- * that no branch depends on their number.
- */
-
-static inline size_t
-sgtm_args_add(sgtm_args_t *args, size_t n, size_t offset,
-    const sgtm_stops_t *low, const sgtm_stops_t *high)
-{
-    uint64_t   bits;
-    uint16_t  *stop;
-
-    args->others[offset / 64] = low->other | (uint64_t) high->other << 32;
-
-    bits = low->delim | (uint64_t) high->delim << 32;
-    stop = &args->stops[n];
-    n += sgtm_stops_number(bits);
-
-    do {
-        stop[0] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[1] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[2] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[3] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[4] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[5] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[6] = (uint16_t) (offset + sgtm_stops_take(&bits));
-        stop[7] = (uint16_t) (offset + sgtm_stops_take(&bits));
-
-        stop += 8;
-
-    } while (bits);
-
-    return n;
-}
-
-
-/* the stops in the next SGTM_STOPS bytes, none of them behind the end */
-
-static void
-sgtm_args_look(const sgtm_args_t *args, const unsigned char *p,
-    sgtm_stops_t *stops)
-{
-    size_t    n;
-    uint32_t  within;
-
-    if (args->limit - p >= SGTM_STOPS) {
-        sgtm_stops32(stops, p);
-
-    } else {
-        sgtm_args_look_back(args, p, stops);
-    }
-
-    n = (size_t) (args->end - p);
-
-    if (n < SGTM_STOPS) {
-        within = ((uint32_t) 1 << n) - 1;
-
-        stops->delim &= within;
-        stops->other &= within;
-    }
-}
-
-
-/* so close to the end of all that as many may not be read */
-
-static void
-sgtm_args_look_back(const sgtm_args_t *args, const unsigned char *p,
-    sgtm_stops_t *stops)
-{
-    unsigned char  buf[SGTM_STOPS];
-
-    memset(buf, 0, sizeof(buf));
-    memcpy(buf, p, (size_t) (args->end - p));
-
-    sgtm_stops32(stops, buf);
-}
-
-
-/*
- * The end of an argument that is longer than a chunk, which is to be inspected
- * from its first byte on.
- */
+/* the end of an argument that is longer than a chunk */
 
 static unsigned char *
 sgtm_args_long(sgtm_args_t *args, unsigned char **eq)
 {
     size_t          len;
-    unsigned char  *p;
+    unsigned char  *p, *end, *line;
 
-    len = (size_t) (args->end - args->pos);
+    p = args->pos;
 
-    p = memchr(args->pos, '&', len);
+    /* in steps, since a line may end before the next "&" */
 
-    if (p != NULL) {
-        len = (size_t) (p - args->pos);
-    }
+    do {
+        len = (size_t) (args->end - p);
 
-    *eq = memchr(args->pos, '=', len);
-
-    args->next = args->nstops;
-    args->other = 0;
-
-    return args->pos + len;
-}
-
-
-/* the offset of the first byte from pos on that may be more than itself */
-
-static inline unsigned
-sgtm_args_other(const sgtm_args_t *args, size_t pos)
-{
-    size_t    i, len;
-    uint64_t  others, within;
-
-    len = (size_t) (args->chunk_end - args->chunk);
-    within = ~(uint64_t) 0 << (pos & 63);
-
-    for (i = pos / 64; i * 64 < len; i++) {
-
-        others = args->others[i] & within;
-
-        if (others) {
-            return (unsigned) (i * 64 + sgtm_stops_first(others));
+        if (len > SGTM_ARGS_CHUNK) {
+            len = SGTM_ARGS_CHUNK;
         }
 
-        within = ~(uint64_t) 0;
+        end = memchr(p, '&', len);
+
+        if (end != NULL) {
+            len = (size_t) (end - p);
+        }
+
+        line = args->lines ? memchr(p, '\n', len) : NULL;
+
+        if (line != NULL) {
+            end = line;
+        }
+
+        p += len;
+
+    } while (end == NULL && p < args->end);
+
+    if (end == NULL) {
+        end = args->end;
     }
 
-    return SGTM_ARGS_NONE;
+    *eq = memchr(args->pos, '=', (size_t) (end - args->pos));
+
+    return end;
 }
 
 
-void
-sgtm_args_inspect(sgtm_args_t *args, sgtm_arg_t *arg)
+int
+sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
 {
-    size_t          n;
-    unsigned char  *p, *end;
+    return sgtm_args_walk(args, arg, NULL, NULL, 0);
+}
 
-    end = arg->value.data + arg->value.len;
-    n = (size_t) (end - args->chunk);
 
-    if (args->other < (size_t) (arg->key.data + arg->key.len - args->chunk)
-        && memchr(arg->key.data, '%', arg->key.len) != NULL)
-    {
-        arg->escaped = 1;
+unsigned
+sgtm_args_inspect(sgtm_args_t *args, const unsigned char *key, size_t len,
+    unsigned char *end)
+{
+    unsigned            c, bits;
+    unsigned char      *p, *odd;
+    sgtm_args_stops_t   odds;
+
+    bits = 0;
+    odd = args->odd;
+    odds = args->odds;
+
+    if (odd < key + len && memchr(key, '%', len) != NULL) {
+        bits = SGTM_ARGS_ESCAPED;
     }
 
-    p = args->chunk;
+    while (odd < end) {
 
-    while (args->other < n) {
-        p = sgtm_args_special(arg, args->chunk + args->other, end);
-        args->other = sgtm_args_other(args, (size_t) (p - args->chunk));
+        c = (*odd == '%' && end - odd >= 3) ? sgtm_args_byte(odd + 1) : 0x100;
+
+        p = sgtm_args_plain(c) ? odd + 3 : sgtm_args_special(&bits, odd, end);
+
+        if (p >= args->chunk_end) {
+            odd = p;
+            break;
+        }
+
+        do {
+            odd = sgtm_args_stop(&odds);
+        } while (odd < p);
     }
 
     /* of a long one, what is behind the chunk */
 
-    if (p < args->chunk_end) {
-        p = args->chunk_end;
+    while (odd < end) {
+        odd = sgtm_args_special(&bits, odd, end);
     }
 
-    while (p < end) {
-        p = sgtm_args_special(arg, p, end);
-    }
+    args->odd = odd;
+    args->odds = odds;
+
+    return bits;
 }
 
 
 /* reads on past a byte that is more than itself, and what belongs to it */
 
 static unsigned char *
-sgtm_args_special(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
+sgtm_args_special(unsigned *bits, unsigned char *p, unsigned char *end)
 {
     switch (sgtm_args_class[*p]) {
 
     case SGTM_PCT:
-        return sgtm_args_escape(arg, p, end);
+        return sgtm_args_escape(bits, p, end);
 
     case SGTM_URL:
-        arg->nested = 1;
+        *bits |= SGTM_ARGS_NESTED;
         return p + 1;
 
     case SGTM_HIGH:
-        return sgtm_args_utf8(arg, p, end);
+        return sgtm_args_utf8(bits, p, end);
 
     case SGTM_CTL:
 
-        if (!arg->fault) {
-            arg->fault = SGTM_REASON_BAD_BYTE;
-        }
+        sgtm_args_fault(bits, SGTM_REASON_BAD_BYTE);
 
         return p + 1;
 
@@ -395,7 +422,7 @@ sgtm_args_special(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
 
 
 static unsigned char *
-sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
+sgtm_args_escape(unsigned *bits, unsigned char *p, unsigned char *end)
 {
     unsigned  c;
 
@@ -403,29 +430,25 @@ sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
 
     if (c > 0xff) {
 
-        if (!arg->fault) {
-            arg->fault = SGTM_REASON_BAD_ESCAPE;
-        }
+        sgtm_args_fault(bits, SGTM_REASON_BAD_ESCAPE);
 
         return p + 1;
     }
 
     if (c >= 0x80) {
-        return sgtm_args_utf8(arg, p, end);
+        return sgtm_args_utf8(bits, p, end);
     }
 
     p += 3;
 
     if (c == '?' || c == '#') {
-        arg->nested = 1;
+        *bits |= SGTM_ARGS_NESTED;
         return p;
     }
 
     if (c == '\0') {
 
-        if (!arg->fault) {
-            arg->fault = SGTM_REASON_BAD_BYTE;
-        }
+        sgtm_args_fault(bits, SGTM_REASON_BAD_BYTE);
 
         return p;
     }
@@ -447,7 +470,7 @@ sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
     c = sgtm_args_byte(p);
 
     if (c == '?' || c == '#') {
-        arg->nested = 1;
+        *bits |= SGTM_ARGS_NESTED;
         p += 2;
     }
 
@@ -461,7 +484,7 @@ sgtm_args_escape(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
  */
 
 static unsigned char *
-sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
+sgtm_args_utf8(unsigned *bits, unsigned char *p, unsigned char *end)
 {
     unsigned        c, n, low, high;
     unsigned char  *q;
@@ -515,21 +538,19 @@ sgtm_args_utf8(sgtm_arg_t *arg, unsigned char *p, unsigned char *end)
 
 invalid:
 
-    if (!arg->fault) {
-        arg->fault = SGTM_REASON_BAD_UTF8;
-    }
+    sgtm_args_fault(bits, SGTM_REASON_BAD_UTF8);
 
     return p;
 }
 
 
 const sgtm_rule_t *
-sgtm_args_rule_decoded(const sgtm_names_t *names, const sgtm_arg_t *arg)
+sgtm_args_rule_decoded(const sgtm_names_t *names, sgtm_str_t written)
 {
     size_t         len;
     unsigned char  key[SGTM_MAX_KEY + 1];
 
-    len = sgtm_args_decode(key, sizeof(key), &arg->key);
+    len = sgtm_args_decode(key, sizeof(key), &written);
 
     if (len > SGTM_MAX_KEY) {
         return sgtm_names_find_prefix(names, key, SGTM_MAX_KEY);

@@ -13,10 +13,21 @@
 
 #include "sgtm_hit.h"
 #include "sgtm_names.h"
+#include "sgtm_stops.h"
 
 
 /* how much of the input is looked at together, a multiple of 64 */
-#define SGTM_ARGS_CHUNK  512
+#define SGTM_ARGS_CHUNK   1024
+#define SGTM_ARGS_BLOCKS  (SGTM_ARGS_CHUNK / 64)
+
+
+/* bytes of one kind that are still to be taken, from first to last */
+
+typedef struct {
+    const uint64_t  *next;             /* bits of the 64 bytes behind them */
+    unsigned char   *data;
+    uint64_t         bits;
+} sgtm_args_stops_t;
 
 
 /*
@@ -25,28 +36,29 @@
  */
 
 typedef struct {
-    unsigned char  *pos;
-    unsigned char  *end;
-    unsigned char  *limit;             /* the end of what may be read */
+    unsigned char  *pos;               /* the next argument, or line */
+    unsigned char  *end;               /* of all that may be read */
+
+    sgtm_str_t      line;              /* of a body; data is NULL in a query */
+    unsigned        lines;             /* a "\n" is an end */
+    unsigned        last;              /* no argument is left, in this line */
 
     unsigned char  *chunk;
     unsigned char  *chunk_end;         /* NULL: there is none yet */
+    unsigned char  *odd;               /* the first byte from pos on that may
+                                          be more than itself */
 
-    unsigned        next;              /* in stops */
-    unsigned        nstops;
-    unsigned        other;             /* the next bit of others, or
-                                          SGTM_ARGS_NONE */
-    unsigned        last;              /* no argument is left */
+    sgtm_args_stops_t  stops;          /* delimiters that are left */
+    sgtm_args_stops_t  odds;           /* what comes after odd */
 
-    /* bits: the chunk's bytes that may be more than themselves */
-    uint64_t        others[SGTM_ARGS_CHUNK / 64];
+    /*
+     * bits for every 64 bytes, and for 64 behind the last, of which each is
+     * one: "=", "&" and ends of lines; bytes that may be more than themselves
+     */
 
-    /* offsets of every "=" and "&" in the chunk, and room to write more */
-    uint16_t        stops[SGTM_ARGS_CHUNK + 8];
+    uint64_t        delims[SGTM_ARGS_BLOCKS + 1];
+    uint64_t        others[SGTM_ARGS_BLOCKS + 1];
 } sgtm_args_t;
-
-
-#define SGTM_ARGS_NONE  0xffffffff
 
 
 typedef struct {
@@ -79,7 +91,7 @@ extern const unsigned char  sgtm_args_hex[256];
 typedef struct {
     sgtm_arg_t      arg;
     sgtm_rule_t     rule;              /* empty: it is nested alone */
-    unsigned        line;              /* 0: the query; of a body, from 1 */
+    unsigned char  *line;              /* of a body; NULL: the query */
 } sgtm_mark_t;
 
 
@@ -89,20 +101,167 @@ typedef struct {
 void sgtm_args_init(sgtm_args_t *args, const sgtm_str_t *in);
 
 /*
- * The same for a part of more that may be read, such as a line of a body: that
- * is faster, since an argument's end is looked for in many bytes at once.
+ * The same for the lines of a body, whose delimiters are found together: its
+ * arguments are those of the line that sgtm_args_begin() went on to.
  */
-void sgtm_args_init_within(sgtm_args_t *args, const sgtm_str_t *in,
-    const sgtm_str_t *whole);
+void sgtm_args_init_lines(sgtm_args_t *args, const sgtm_str_t *body);
 
 /*
- * The end of the next argument, and its "=" or NULL; NULL: there is none.
+ * Goes on to the next line that is not empty, when all arguments of the one
+ * before have been taken; 0: there is none.  args->line is where it begins, and
+ * all of it, without its end ("\r\n" or "\n"), once its last argument has been
+ * taken.
+ */
+int sgtm_args_begin(sgtm_args_t *args);
+
+/*
+ * The end of the next argument, which there must be, and its "=" or NULL;
  * sgtm_args_next() has the rest of it.
  */
 unsigned char *sgtm_args_end(sgtm_args_t *args, unsigned char **eq);
 
-/* sets what those bytes make of an argument that may be more than themselves */
-void sgtm_args_inspect(sgtm_args_t *args, sgtm_arg_t *arg);
+/*
+ * What those bytes of an argument make of it that may be more than themselves:
+ * its fault, and these bits.
+ */
+
+#define SGTM_ARGS_ESCAPED  0x100
+#define SGTM_ARGS_NESTED   0x200
+
+unsigned sgtm_args_inspect(sgtm_args_t *args, const unsigned char *key,
+    size_t len, unsigned char *end);
+
+
+/* takes the next; from the chunk's end on, each of 64 bytes is one */
+
+static inline unsigned char *
+sgtm_args_stop(sgtm_args_stops_t *stops)
+{
+    unsigned char  *p;
+
+    while (stops->bits == 0) {
+        stops->bits = *stops->next++;
+        stops->data += 64;
+    }
+
+    p = stops->data + sgtm_stops_first(stops->bits);
+    stops->bits &= stops->bits - 1;
+
+    return p;
+}
+
+
+/* a line's last argument has been taken, whose delimiter is at p: its end */
+
+static inline unsigned char *
+sgtm_args_line_end(sgtm_args_t *args, unsigned char *p)
+{
+    args->pos = p + 1;
+    args->last = 1;
+
+    if (p > args->line.data && p[-1] == '\r') {
+        p--;
+    }
+
+    args->line.len = (size_t) (p - args->line.data);
+
+    return p;
+}
+
+
+/* as sgtm_args_next_known(), or, where skip is 0, sgtm_args_next() */
+
+static sgtm_inline int
+sgtm_args_walk(sgtm_args_t *args, sgtm_arg_t *arg, const sgtm_names_t *names,
+    unsigned *n, int skip)
+{
+    unsigned            odd;
+    unsigned char      *p, *eq, *key, *first;
+    sgtm_args_stops_t   stops;
+
+    if (args->last) {
+        return 0;
+    }
+
+    key = args->pos;
+    stops = args->stops;
+
+    /* most arguments have one "=" and are not the last */
+
+    for ( ;; ) {
+
+        eq = sgtm_args_stop(&stops);
+        p = sgtm_args_stop(&stops);
+
+        if (p >= args->chunk_end || *eq != '=' || *p != '&') {
+            break;
+        }
+
+        args->stops = stops;
+
+        if (!skip || args->odd < p
+            || sgtm_names_known(names, key, (size_t) (eq - key)))
+        {
+            args->pos = p + 1;
+            goto found;
+        }
+
+        key = p + 1;
+        (*n)++;
+    }
+
+    if (p < args->chunk_end && *eq == '=' && *p == '\n') {
+
+        args->stops = stops;
+        p = sgtm_args_line_end(args, p);
+
+        if (skip && args->odd >= p
+            && !sgtm_names_known(names, key, (size_t) (eq - key)))
+        {
+            (*n)++;
+            return 0;
+        }
+
+    } else {
+        args->pos = key;
+        p = sgtm_args_end(args, &first);
+        eq = first;
+    }
+
+found:
+
+    arg->key.data = key;
+    arg->key.len = (size_t) ((eq ? eq : p) - key);
+
+    arg->value.data = eq ? eq + 1 : p;
+    arg->value.len = (size_t) (p - arg->value.data);
+
+    arg->word = sgtm_names_word(key, arg->key.len < 8 ? arg->key.len : 8,
+                                (size_t) (args->end - key));
+
+    odd = (args->odd < p) ? sgtm_args_inspect(args, key, arg->key.len, p) : 0;
+
+    arg->fault = (uint8_t) odd;
+    arg->bare = (eq == NULL);
+    arg->escaped = (odd & SGTM_ARGS_ESCAPED) ? 1 : 0;
+    arg->nested = (odd & SGTM_ARGS_NESTED) ? 1 : 0;
+
+    return 1;
+}
+
+
+/*
+ * As sgtm_args_next(), but passes over arguments whose key is unknown to a
+ * table and that have no byte that may be more than itself; their number is
+ * added to n, also when there is no other behind them.
+ */
+
+static sgtm_inline int
+sgtm_args_next_known(sgtm_args_t *args, sgtm_arg_t *arg,
+    const sgtm_names_t *names, unsigned *n)
+{
+    return sgtm_args_walk(args, arg, names, n, 1);
+}
 
 
 /*
@@ -112,60 +271,12 @@ void sgtm_args_inspect(sgtm_args_t *args, sgtm_arg_t *arg);
  * The pointers in arg are into the input.
  */
 
-static inline int
-sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg)
-{
-    unsigned        i;
-    unsigned char  *p, *eq, *key;
-
-    key = args->pos;
-    i = args->next;
-
-    /* most arguments have one "=" and are not the last */
-
-    if (i + 1 < args->nstops
-        && args->chunk[args->stops[i]] == '='
-        && args->chunk[args->stops[i + 1]] == '&')
-    {
-        eq = args->chunk + args->stops[i];
-        p = args->chunk + args->stops[i + 1];
-
-        args->next = i + 2;
-        args->pos = p + 1;
-
-    } else {
-        p = sgtm_args_end(args, &eq);
-
-        if (p == NULL) {
-            return 0;
-        }
-    }
-
-    arg->key.data = key;
-    arg->key.len = (size_t) ((eq ? eq : p) - key);
-
-    arg->value.data = eq ? eq + 1 : p;
-    arg->value.len = (size_t) (p - arg->value.data);
-
-    arg->word = sgtm_names_word(key, arg->key.len < 8 ? arg->key.len : 8,
-                                (size_t) (args->limit - key));
-
-    arg->fault = SGTM_REASON_NONE;
-    arg->bare = (eq == NULL);
-    arg->escaped = 0;
-    arg->nested = 0;
-
-    if (args->other < (size_t) (p - args->chunk)) {
-        sgtm_args_inspect(args, arg);
-    }
-
-    return 1;
-}
+int sgtm_args_next(sgtm_args_t *args, sgtm_arg_t *arg);
 
 
-/* the rule for an argument whose key is percent-decoded once, or NULL */
+/* the rule for a key that is percent-decoded once, or NULL */
 const sgtm_rule_t *sgtm_args_rule_decoded(const sgtm_names_t *names,
-    const sgtm_arg_t *arg);
+    sgtm_str_t key);
 
 
 /*
@@ -176,7 +287,7 @@ static inline const sgtm_rule_t *
 sgtm_args_rule(const sgtm_names_t *names, const sgtm_arg_t *arg)
 {
     if (arg->escaped) {
-        return sgtm_args_rule_decoded(names, arg);
+        return sgtm_args_rule_decoded(names, arg->key);
     }
 
     if (arg->key.len == 0) {

@@ -19,6 +19,9 @@
 #define sgtm_key(name, key)                                                   \
     { sgtm_string(name), { key, 0, 0, 0 } }
 
+#define sgtm_limited(name)                                                    \
+    { sgtm_string(name), { SGTM_KEY_NONE, 0, 0, 0 } }
+
 #define sgtm_denied(name, deny)                                               \
     { sgtm_string(name), { SGTM_KEY_NONE, deny, 0, 0 } }
 
@@ -84,6 +87,14 @@ const sgtm_default_t  sgtm_default_params[] = {
 
     sgtm_denied("_uip", SGTM_ADDRESS),
     sgtm_denied("uip", SGTM_ADDRESS),
+
+    /* there is no rule for these, but GA4 has a limit */
+    sgtm_limited("ep*"),
+    sgtm_limited("up*"),
+    sgtm_limited("pr*"),
+    sgtm_limited("dl"),
+    sgtm_limited("dr"),
+    sgtm_limited("dt"),
 
     sgtm_end
 };

@@ -46,10 +46,9 @@ typedef struct {
 
 
 static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
-    const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
-    unsigned line, sgtm_ga4_event_t *event);
+    const sgtm_ids_t *ids, sgtm_args_t *args, sgtm_ga4_event_t *event);
 static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
-    const sgtm_arg_t *arg, unsigned line);
+    const sgtm_arg_t *arg, unsigned char *line);
 static void sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
     sgtm_ga4_event_t *event, const sgtm_str_t *values, unsigned seen);
 static void sgtm_ga4_id(sgtm_ga4_event_t *event, const sgtm_rule_t *rule,
@@ -102,8 +101,8 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, const sgtm_str_t *query, const sgtm_str_t *body,
     sgtm_event_t *events)
 {
-    unsigned          n, first;
-    sgtm_str_t        rest, line, end;
+    unsigned          first;
+    sgtm_args_t       args;
     sgtm_ga4_event_t  shared, event;
 
     first = 1;
@@ -111,17 +110,15 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
     memset(hit, 0, offsetof(sgtm_ga4_t, marks));
     memset(&shared, 0, sizeof(sgtm_ga4_event_t));
 
-    if (sgtm_ga4_args(hit, names, ids, query, query, 0, &shared) != SGTM_OK) {
+    sgtm_args_init(&args, query);
+
+    if (sgtm_ga4_args(hit, names, ids, &args, &shared) != SGTM_OK) {
         return SGTM_DECLINED;
     }
 
-    rest = *body;
+    sgtm_args_init_lines(&args, body);
 
-    for (n = 1; sgtm_args_line(&rest, &line, &end); n++) {
-
-        if (line.len == 0) {
-            continue;
-        }
+    while (sgtm_args_begin(&args)) {
 
         if (hit->events == SGTM_MAX_EVENTS) {
             return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_EVENTS);
@@ -134,7 +131,7 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
         event.seen_id = 0;
         event.seen_transaction = 0;
 
-        if (sgtm_ga4_args(hit, names, ids, &line, body, n, &event) != SGTM_OK) {
+        if (sgtm_ga4_args(hit, names, ids, &args, &event) != SGTM_OK) {
             return SGTM_DECLINED;
         }
 
@@ -147,7 +144,7 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
         first = 0;
 
-        if (sgtm_ga4_event(hit, &event, &line, events) != SGTM_OK) {
+        if (sgtm_ga4_event(hit, &event, &args.line, events) != SGTM_OK) {
             return SGTM_DECLINED;
         }
     }
@@ -164,25 +161,19 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
 static int
 sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
-    const sgtm_ids_t *ids, const sgtm_str_t *in, const sgtm_str_t *whole,
-    unsigned line, sgtm_ga4_event_t *event)
+    const sgtm_ids_t *ids, sgtm_args_t *args, sgtm_ga4_event_t *event)
 {
-    unsigned            n, key, seen, deny, flags, nested;
+    unsigned            n, key, seen;
     sgtm_str_t          values[SGTM_KEY_LAST];
     sgtm_arg_t          arg;
-    sgtm_args_t         args;
     const sgtm_rule_t  *rule;
 
+    n = 0;
     seen = 0;
-    deny = 0;
-    flags = 0;
-    nested = 0;
 
-    sgtm_args_init_within(&args, in, whole);
+    while (sgtm_args_next_known(args, &arg, names, &n)) {
 
-    for (n = 0; sgtm_args_next(&args, &arg); n++) {
-
-        if (n == SGTM_MAX_ARGS) {
+        if (n++ >= SGTM_MAX_ARGS) {
             return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_ARGS);
         }
 
@@ -197,25 +188,15 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
             rule = &sgtm_ga4_no_rule;
         }
 
-        deny |= rule->deny;
-        flags |= rule->flags;
-        nested |= arg.nested;
-
-        if (rule->deny | rule->flags | arg.nested
-            | sgtm_ga4_marked[rule->key])
-        {
-            sgtm_ga4_id(event, rule, &arg);
-            sgtm_ga4_mark(hit, rule, &arg, line);
-        }
-
         key = rule->key;
 
+        if (rule->deny | rule->flags | arg.nested | sgtm_ga4_marked[key]) {
+            sgtm_ga4_id(event, rule, &arg);
+            sgtm_ga4_mark(hit, rule, &arg, args->line.data);
+        }
+
         if (key == SGTM_KEY_NONE) {
-
-            if (sgtm_limits_concern(&arg)) {
-                hit->over |= sgtm_limits_arg(&event->limits, &arg);
-            }
-
+            hit->over |= sgtm_limits_arg(&event->limits, &arg);
             continue;
         }
 
@@ -227,12 +208,13 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
         seen |= 1u << key;
     }
 
+    if (n > SGTM_MAX_ARGS) {
+        return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_ARGS);
+    }
+
     sgtm_ga4_values(hit, ids, event, values, seen);
 
     hit->args += n;
-    hit->deny |= (uint8_t) deny;
-    hit->nested |= nested;
-    hit->touched |= (flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET)) ? 1 : 0;
 
     if (event->bad_version) {
         return sgtm_ga4_refuse(hit, SGTM_REASON_NO_VERSION);
@@ -248,9 +230,13 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
 static void
 sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg,
-    unsigned line)
+    unsigned char *line)
 {
     sgtm_mark_t  *mark;
+
+    hit->deny |= rule->deny;
+    hit->nested |= arg->nested;
+    hit->touched |= (rule->flags & (SGTM_NAME_REMOVE|SGTM_NAME_SET)) ? 1 : 0;
 
     /* an id alone asks for no change */
 

@@ -61,7 +61,8 @@ typedef struct {
  * Reads and checks a hit in one pass over query and body (body may be empty).
  * Every line is an event, but for a first one without an "en" anywhere: that
  * one is shared by those that follow.  Without any, the query is the event.
- * Every event's effective "v" must be 2 and its "tid" one of ids.
+ * Every event's effective "v" must be 2 and its "tid" one of ids.  names holds
+ * sgtm_default_params, or more: what it does not know is passed over.
  * SGTM_DECLINED: refused, hit->reason says why.
  */
 int sgtm_ga4_parse(sgtm_ga4_t *hit, const sgtm_names_t *names,

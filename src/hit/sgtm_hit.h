@@ -33,6 +33,20 @@
 #endif
 
 
+/*
+ * What is worth no call, however long it is; and what is rarely called, and has
+ * the caller save registers or guard a buffer on the stack if it is inline.
+ */
+
+#if defined(__GNUC__)
+#define sgtm_inline    inline __attribute__((__always_inline__))
+#define sgtm_noinline  __attribute__((__noinline__))
+#else
+#define sgtm_inline    inline
+#define sgtm_noinline
+#endif
+
+
 typedef struct sgtm_may_alias {
     size_t          len;
     unsigned char  *data;

@@ -30,6 +30,9 @@ typedef struct {
 
     sgtm_str_t             tail;       /* a bare "richsstsse" waits here */
 
+    unsigned               keys;       /* bits: keys that are no matter of
+                                          their rule alone */
+
     uint32_t               done[SGTM_REWRITE_SETS / 32];
 
     unsigned               npa:1;      /* there is one already */
@@ -40,9 +43,12 @@ typedef struct {
 
 static void sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx,
     const sgtm_rewrite_t *rw, unsigned char *out);
+static void sgtm_rewrite_lines(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
 static void sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in);
 static void sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
-    unsigned line);
+    const unsigned char *line);
+static inline int sgtm_rewrite_concerns(const sgtm_rewrite_ctx_t *ctx,
+    const sgtm_mark_t *mark);
 static size_t sgtm_rewrite_len(const sgtm_arg_t *arg);
 static void sgtm_rewrite_arg(sgtm_rewrite_ctx_t *ctx, const sgtm_rule_t *rule,
     const sgtm_arg_t *arg);
@@ -98,7 +104,7 @@ sgtm_rewrite_query(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     sgtm_rewrite_init(&ctx, rw, out);
 
     if (rw->marks != NULL) {
-        sgtm_rewrite_marks(&ctx, in, 0);
+        sgtm_rewrite_marks(&ctx, in, NULL);
 
     } else {
         sgtm_rewrite_args(&ctx, in);
@@ -114,28 +120,23 @@ size_t
 sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     unsigned char *out)
 {
-    unsigned            n;
     sgtm_str_t          rest, line, end;
     sgtm_rewrite_ctx_t  ctx;
 
     sgtm_rewrite_init(&ctx, rw, out);
 
     ctx.body = 1;
-    rest = *in;
 
-    while (ctx.mark < ctx.mark_end && ctx.mark->line == 0) {
-        ctx.mark++;
+    if (rw->marks != NULL) {
+        sgtm_rewrite_lines(&ctx, in);
+        return (size_t) (ctx.last - out);
     }
 
-    for (n = 1; sgtm_args_line(&rest, &line, &end); n++) {
+    rest = *in;
 
-        if (rw->marks != NULL) {
-            sgtm_rewrite_marks(&ctx, &line, n);
+    while (sgtm_args_line(&rest, &line, &end)) {
 
-        } else {
-            sgtm_rewrite_args(&ctx, &line);
-        }
-
+        sgtm_rewrite_args(&ctx, &line);
         sgtm_rewrite_finish(&ctx);
         sgtm_rewrite_copy(&ctx, end.data, end.len);
 
@@ -143,6 +144,45 @@ sgtm_rewrite_body(const sgtm_rewrite_t *rw, const sgtm_str_t *in,
     }
 
     return (size_t) (ctx.last - out);
+}
+
+
+/* lines without a mark stay, with their ends */
+
+static void
+sgtm_rewrite_lines(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
+{
+    sgtm_str_t      rest, line, end;
+    unsigned char  *pos;
+
+    if (in->len == 0) {
+        return;
+    }
+
+    pos = in->data;
+
+    while (ctx->mark < ctx->mark_end) {
+
+        rest.data = ctx->mark->line;
+
+        if (rest.data == NULL || !sgtm_rewrite_concerns(ctx, ctx->mark)) {
+            ctx->mark++;
+            continue;
+        }
+
+        sgtm_rewrite_copy(ctx, pos, (size_t) (rest.data - pos));
+
+        rest.len = (size_t) (in->data + in->len - rest.data);
+        (void) sgtm_args_line(&rest, &line, &end);
+
+        sgtm_rewrite_marks(ctx, &line, line.data);
+        sgtm_rewrite_finish(ctx);
+
+        ctx->more = 0;
+        pos = end.data;
+    }
+
+    sgtm_rewrite_copy(ctx, pos, (size_t) (in->data + in->len - pos));
 }
 
 
@@ -154,6 +194,16 @@ sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx, const sgtm_rewrite_t *rw,
 
     ctx->rw = rw;
     ctx->last = out;
+
+    ctx->keys = 1u << SGTM_KEY_RICHSSTSSE;
+
+    if (rw->npa) {
+        ctx->keys |= 1u << SGTM_KEY_NPA;
+    }
+
+    if (rw->fresh) {
+        ctx->keys |= 1u << SGTM_KEY_CID | 1u << SGTM_KEY_SID;
+    }
 
     if (rw->marks != NULL) {
         ctx->mark = rw->marks;
@@ -180,7 +230,7 @@ sgtm_rewrite_args(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in)
 
 static void
 sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
-    unsigned line)
+    const unsigned char *line)
 {
     unsigned char      *pos, *end;
     const sgtm_arg_t   *arg;
@@ -198,6 +248,10 @@ sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
         mark = ctx->mark++;
         arg = &mark->arg;
 
+        if (!sgtm_rewrite_concerns(ctx, mark)) {
+            continue;
+        }
+
         if (arg->key.data > pos) {
             sgtm_rewrite_stays(ctx, pos, (size_t) (arg->key.data - 1 - pos));
         }
@@ -214,6 +268,18 @@ sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
     }
 
     sgtm_rewrite_stays(ctx, pos, (size_t) (end - pos));
+}
+
+
+/* whether it may be one that does not stay as it is */
+
+static inline int
+sgtm_rewrite_concerns(const sgtm_rewrite_ctx_t *ctx, const sgtm_mark_t *mark)
+{
+    return (mark->rule.deny & ctx->rw->deny)
+           || (mark->rule.flags & SGTM_NAME_CHANGES)
+           || (ctx->keys >> mark->rule.key & 1)
+           || (mark->arg.nested && ctx->rw->deny);
 }
 
 

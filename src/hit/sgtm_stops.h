@@ -62,12 +62,10 @@ sgtm_stops32(sgtm_stops_t *stops, const unsigned char *p)
     stops->delim = sgtm_stops_bits16((x == '=') | (x == '&'))
                    | sgtm_stops_bits16((y == '=') | (y == '&')) << 16;
 
-    /* the bytes are signed: those over 0x7f are not over "%"; 0x7f is "?" */
+    /* the bytes are signed: those over 0x7f are below "&"; 0x7f is "?" */
 
-    x = (x > '%') & ~((x | 0x40) == 0x7f);
-    y = (y > '%') & ~((y | 0x40) == 0x7f);
-
-    stops->other = ~(sgtm_stops_bits16(x) | sgtm_stops_bits16(y) << 16);
+    stops->other = sgtm_stops_bits16((x < '&') | ((x | 0x40) == 0x7f))
+                   | sgtm_stops_bits16((y < '&') | ((y | 0x40) == 0x7f)) << 16;
 }
 
 
@@ -212,19 +210,6 @@ sgtm_stops_take(uint64_t *stops)
     *stops &= *stops - 1;
 
     return n;
-}
-
-
-/* how many bits are set */
-
-static inline unsigned
-sgtm_stops_number(uint64_t stops)
-{
-    stops -= stops >> 1 & SGTM_BYTES * 0x55;
-    stops = (stops & SGTM_BYTES * 0x33) + (stops >> 2 & SGTM_BYTES * 0x33);
-    stops = (stops + (stops >> 4)) & SGTM_BYTES * 0x0f;
-
-    return (unsigned) (stops * SGTM_BYTES >> 56);
 }
 
 

@@ -267,114 +267,6 @@ test_faults(void)
 }
 
 
-/*
- * The walk looks at many bytes together: the same arguments come out wherever
- * they lie, and an argument may be longer than what is looked at.
- */
-
-static void
-test_places(void)
-{
-    size_t       pad, len;
-    unsigned     bad;
-    sgtm_str_t   in, whole;
-    sgtm_arg_t   arg;
-    sgtm_args_t  args;
-    char         text[2048];
-
-    static const char  rest[] = "=1&b=&c&%64=%3F=2&\xc3%A9=%00&f=1\x7f&";
-
-    bad = 0;
-
-    for (pad = 1; pad < 1300; pad++) {
-
-        memset(text, 'a', pad);
-        memcpy(text + pad, rest, sizeof(rest));
-        len = pad + sizeof(rest) - 1;
-
-        /* a part of more has an end of its own */
-
-        memcpy(text + len, "?%zz=&&\n", 9);
-
-        whole = unit_bytes(text, len + (pad & 1 ? 9 : 0));
-        in = whole;
-        in.len = len;
-
-        sgtm_args_init_within(&args, &in, &whole);
-
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == pad
-                 && arg.value.len == 1 && !arg.fault && !arg.nested);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 1
-                 && arg.value.len == 0 && !arg.bare && !arg.fault);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 1
-                 && arg.bare && !arg.escaped && !arg.nested);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 3
-                 && arg.value.len == 5 && arg.escaped && arg.nested);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 4
-                 && arg.escaped && arg.fault == SGTM_REASON_BAD_BYTE);
-        bad += !(sgtm_args_next(&args, &arg) && arg.value.len == 2
-                 && arg.fault == SGTM_REASON_BAD_BYTE);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 0
-                 && arg.bare && !arg.fault && !arg.nested);
-        bad += sgtm_args_next(&args, &arg);
-    }
-
-    unit_ok(bad == 0, "the same arguments at every place");
-}
-
-
-static void
-test_long(void)
-{
-    size_t       len;
-    unsigned     bad;
-    sgtm_str_t   in;
-    sgtm_arg_t   arg;
-    sgtm_args_t  args;
-    char         text[2048];
-    const char  *tail;
-
-    bad = 0;
-
-    for (len = 400; len < 1400; len++) {
-
-        /* what matters of it comes last */
-
-        tail = (len & 1) ? "=%3F" : "\xe2\x82%AC";
-
-        memset(text, 'v', len);
-        memcpy(text, "k=", 2);
-        memcpy(text + len - strlen(tail), tail, strlen(tail));
-        memcpy(text + len, "&x", 2);
-
-        in = unit_bytes(text, len + 2);
-
-        sgtm_args_init(&args, &in);
-
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 1
-                 && arg.value.len == len - 2 && !arg.fault
-                 && arg.nested == (len & 1) && !arg.escaped);
-        bad += !(sgtm_args_next(&args, &arg) && arg.key.len == 1 && arg.bare);
-        bad += sgtm_args_next(&args, &arg);
-
-        /* a key alone */
-
-        memset(text, 'k', len);
-        text[len - 1] = (char) (len & 1 ? '#' : '\0');
-        in = unit_bytes(text, len);
-
-        sgtm_args_init(&args, &in);
-
-        bad += !(sgtm_args_next(&args, &arg) && arg.bare
-                 && arg.key.len == len && arg.nested == (len & 1)
-                 && arg.fault == (len & 1 ? 0 : SGTM_REASON_BAD_BYTE));
-        bad += sgtm_args_next(&args, &arg);
-    }
-
-    unit_ok(bad == 0, "arguments longer than a chunk");
-}
-
-
 static void
 test_bytes(void)
 {
@@ -674,8 +566,6 @@ main(void)
 {
     test_split();
     test_faults();
-    test_places();
-    test_long();
     test_bytes();
     test_nested();
     test_rule();
