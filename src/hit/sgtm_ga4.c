@@ -49,6 +49,8 @@ static int sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
     const sgtm_ids_t *ids, sgtm_args_t *args, sgtm_ga4_event_t *event);
 static void sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule,
     const sgtm_arg_t *arg, unsigned char *line);
+static inline void sgtm_ga4_name(sgtm_ga4_t *hit, sgtm_ga4_event_t *event,
+    sgtm_str_t value);
 static void sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids,
     sgtm_ga4_event_t *event, const sgtm_str_t *values, unsigned seen);
 static void sgtm_ga4_id(sgtm_ga4_event_t *event, const sgtm_rule_t *rule,
@@ -200,6 +202,13 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
             continue;
         }
 
+        /* a line of a batch has no other, as a rule */
+
+        if (key == SGTM_KEY_EN) {
+            sgtm_ga4_name(hit, event, arg.value);
+            continue;
+        }
+
         if (seen >> key & 1) {
             sgtm_ga4_values(hit, ids, event, values, 1u << key);
         }
@@ -212,7 +221,9 @@ sgtm_ga4_args(sgtm_ga4_t *hit, const sgtm_names_t *names,
         return sgtm_ga4_refuse(hit, SGTM_REASON_TOO_MANY_ARGS);
     }
 
-    sgtm_ga4_values(hit, ids, event, values, seen);
+    if (seen) {
+        sgtm_ga4_values(hit, ids, event, values, seen);
+    }
 
     hit->args += n;
 
@@ -258,6 +269,18 @@ sgtm_ga4_mark(sgtm_ga4_t *hit, const sgtm_rule_t *rule, const sgtm_arg_t *arg,
 }
 
 
+static inline void
+sgtm_ga4_name(sgtm_ga4_t *hit, sgtm_ga4_event_t *event, sgtm_str_t value)
+{
+    hit->over |= sgtm_limits_event_name(value);
+
+    if (!event->seen_en) {
+        event->en = value;
+        event->seen_en = 1;
+    }
+}
+
+
 /*
  * Takes over the values of the keys whose bits are set in seen.  Of a repeated
  * parameter the first counts, but every "v" and "tid" must be right, and every
@@ -271,23 +294,6 @@ sgtm_ga4_values(sgtm_ga4_t *hit, const sgtm_ids_t *ids, sgtm_ga4_event_t *event,
 {
     sgtm_consent_t     consent;
     const sgtm_str_t  *value;
-
-    if (sgtm_ga4_seen(seen, SGTM_KEY_EN)) {
-        value = &values[SGTM_KEY_EN];
-
-        hit->over |= sgtm_limits_event_name(value);
-
-        if (!event->seen_en) {
-            event->en = *value;
-            event->seen_en = 1;
-        }
-    }
-
-    /* a line of a batch has no more, as a rule */
-
-    if ((seen & ~(1u << SGTM_KEY_EN)) == 0) {
-        return;
-    }
 
     if (sgtm_ga4_seen(seen, SGTM_KEY_V)) {
         value = &values[SGTM_KEY_V];

@@ -29,15 +29,23 @@ typedef struct {
 } sgtm_limits_value_t;
 
 
-static unsigned sgtm_limits_named(const sgtm_limits_group_t *group,
-    unsigned *number, const sgtm_str_t *name, const sgtm_str_t *value);
-static size_t sgtm_limits_prefix(const sgtm_str_t *key);
-static unsigned sgtm_limits_page(const sgtm_str_t *key,
-    const sgtm_str_t *value);
-static unsigned sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
-    const sgtm_str_t *value);
-static unsigned sgtm_limits_item_params(const sgtm_str_t *value);
-static int sgtm_limits_longer(const sgtm_str_t *value, size_t chars);
+static inline unsigned sgtm_limits_named(const sgtm_limits_group_t *group,
+    unsigned *number, const unsigned char *name, size_t len,
+    sgtm_str_t value);
+static sgtm_noinline unsigned sgtm_limits_over(
+    const sgtm_limits_group_t *group, unsigned number,
+    const unsigned char *name, size_t len, sgtm_str_t value);
+static size_t sgtm_limits_prefix(uint64_t word);
+static sgtm_noinline unsigned sgtm_limits_page(sgtm_str_t key,
+    sgtm_str_t value);
+static sgtm_noinline unsigned sgtm_limits_item(sgtm_limits_t *limits,
+    sgtm_str_t key, sgtm_str_t value);
+static unsigned sgtm_limits_item_params(sgtm_str_t value);
+static sgtm_noinline unsigned sgtm_limits_event_escaped(sgtm_str_t value);
+static inline unsigned sgtm_limits_begins(const unsigned char *name,
+    size_t len);
+static unsigned sgtm_limits_begins_so(const unsigned char *name, size_t len);
+static int sgtm_limits_longer(sgtm_str_t value, size_t chars);
 
 
 static const sgtm_limits_group_t  sgtm_limits_params = {
@@ -76,51 +84,55 @@ static const sgtm_str_t  sgtm_limits_prefixes[] = {
 };
 
 
-#define SGTM_BEGINS_EU  1
-#define SGTM_BEGINS_P   2
-#define SGTM_BEGINS_D   4
+/* what an event's name may begin with, and what it may go on with */
 
-const uint8_t  sgtm_limits_first[256] = {
-    ['e'] = SGTM_BEGINS_EU,
-    ['u'] = SGTM_BEGINS_EU,
-    ['p'] = SGTM_BEGINS_P,
-    ['d'] = SGTM_BEGINS_D
-};
+#define SGTM_BEGINS  1
+#define SGTM_GOES    2
 
+#define X2(x)   x, x
+#define X8(x)   X2(x), X2(x), X2(x), X2(x)
+#define X26(x)  X8(x), X8(x), X8(x), X2(x)
 
-const uint8_t  sgtm_limits_second[256] = {
-    ['p'] = SGTM_BEGINS_EU,
-    ['r'] = SGTM_BEGINS_P | SGTM_BEGINS_D,
-    ['l'] = SGTM_BEGINS_D,
-    ['t'] = SGTM_BEGINS_D
+static const uint8_t  sgtm_limits_class[256] = {
+
+    ['0'] = X8(SGTM_GOES), X2(SGTM_GOES),
+    ['A'] = X26(SGTM_BEGINS|SGTM_GOES),
+    ['_'] = SGTM_GOES,
+    ['a'] = X26(SGTM_BEGINS|SGTM_GOES)
 };
 
 
 unsigned
-sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg)
+sgtm_limits_escaped(sgtm_limits_t *limits, sgtm_str_t written,
+    sgtm_str_t value)
 {
-    size_t         len;
-    sgtm_str_t     key, name;
+    uint64_t       word;
+    sgtm_str_t     key;
     unsigned char  buf[SGTM_MAX_KEY];
 
-    key = arg->key;
+    key.len = sgtm_args_decode(buf, sizeof(buf), &written);
+    key.data = buf;
 
-    if (arg->escaped) {
-        key.len = sgtm_args_decode(buf, sizeof(buf), &arg->key);
-        key.data = buf;
-    }
+    word = sgtm_names_word(key.data, key.len < 8 ? key.len : 8, key.len);
 
-    if (key.len < 2) {
-        return 0;
-    }
+    return sgtm_limits_key(limits, key, word, value);
+}
 
-    switch (key.data[0]) {
+
+unsigned
+sgtm_limits_key(sgtm_limits_t *limits, sgtm_str_t key, uint64_t word,
+    sgtm_str_t value)
+{
+    size_t          len;
+    unsigned char  *name;
+
+    switch (word & 0xff) {
 
     case 'd':
-        return sgtm_limits_page(&key, &arg->value);
+        return sgtm_limits_page(key, value);
 
     case 'p':
-        return sgtm_limits_item(limits, &key, &arg->value);
+        return sgtm_limits_item(limits, key, value);
 
     case 'e':
     case 'u':
@@ -130,49 +142,64 @@ sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg)
         return 0;
     }
 
-    len = sgtm_limits_prefix(&key);
+    len = sgtm_limits_prefix(word);
 
     if (len == 0) {
         return 0;
     }
 
-    name.len = key.len - len;
-    name.data = key.data + len;
+    name = key.data + len;
+    len = key.len - len;
 
-    if (key.data[0] == 'u') {
+    if ((word & 0xff) == 'u') {
         return sgtm_limits_named(&sgtm_limits_user_props, &limits->user_props,
-                                 &name, &arg->value);
+                                 name, len, value);
     }
 
     /* what the visitor typed into a form is no parameter of the event */
 
-    if (name.len >= 10 && memcmp(name.data, "user_data.", 10) == 0) {
+    if (len >= 10 && memcmp(name, "user_data.", 10) == 0) {
         return 0;
     }
 
-    return sgtm_limits_named(&sgtm_limits_params, &limits->params, &name,
-                             &arg->value);
+    return sgtm_limits_named(&sgtm_limits_params, &limits->params, name, len,
+                             value);
+}
+
+
+static inline unsigned
+sgtm_limits_named(const sgtm_limits_group_t *group, unsigned *number,
+    const unsigned char *name, size_t len, sgtm_str_t value)
+{
+    if (++*number <= group->number && len <= group->name
+        && value.len <= group->value)
+    {
+        return sgtm_limits_begins(name, len);
+    }
+
+    return sgtm_limits_over(group, *number, name, len, value);
 }
 
 
 static unsigned
-sgtm_limits_named(const sgtm_limits_group_t *group, unsigned *number,
-    const sgtm_str_t *name, const sgtm_str_t *value)
+sgtm_limits_over(const sgtm_limits_group_t *group, unsigned number,
+    const unsigned char *name, size_t len, sgtm_str_t value)
 {
-    size_t    i, max;
-    unsigned  over;
+    size_t      i, max;
+    unsigned    over;
+    sgtm_str_t  text;
 
-    over = sgtm_limits_reserved(name);
+    over = sgtm_limits_begins(name, len);
 
-    if (++*number > group->number) {
+    if (number > group->number) {
         over |= group->over_number;
     }
 
     /* the key is decoded here, but a long one has lost its end */
 
-    if (name->len > group->name) {
-        for (i = 0, max = 0; i < name->len; i++) {
-            max += ((name->data[i] & 0xc0) != 0x80);
+    if (len > group->name) {
+        for (i = 0, max = 0; i < len; i++) {
+            max += ((name[i] & 0xc0) != 0x80);
         }
 
         if (max > group->name) {
@@ -180,12 +207,18 @@ sgtm_limits_named(const sgtm_limits_group_t *group, unsigned *number,
         }
     }
 
-    if (value->len <= group->value) {
+    if (value.len <= group->value) {
         return over;
     }
 
-    max = (group == &sgtm_limits_params) ? sgtm_limits_value(name)
-                                         : group->value;
+    max = group->value;
+
+    if (group == &sgtm_limits_params) {
+        text.data = (unsigned char *) name;
+        text.len = len;
+
+        max = sgtm_limits_value(&text);
+    }
 
     if (sgtm_limits_longer(value, max)) {
         over |= group->over_value;
@@ -217,17 +250,15 @@ sgtm_limits_value(const sgtm_str_t *name)
 /* the length of "ep.", "epn.", "up." or "upn."; the first byte is checked */
 
 static size_t
-sgtm_limits_prefix(const sgtm_str_t *key)
+sgtm_limits_prefix(uint64_t word)
 {
-    if (key->len < 3 || key->data[1] != 'p') {
-        return 0;
-    }
+    word >>= 8;
 
-    if (key->data[2] == '.') {
+    if ((word & 0xffff) == ('p' | '.' << 8)) {
         return 3;
     }
 
-    if (key->len > 3 && key->data[2] == 'n' && key->data[3] == '.') {
+    if ((word & 0xffffff) == ('p' | 'n' << 8 | '.' << 16)) {
         return 4;
     }
 
@@ -236,17 +267,17 @@ sgtm_limits_prefix(const sgtm_str_t *key)
 
 
 static unsigned
-sgtm_limits_page(const sgtm_str_t *key, const sgtm_str_t *value)
+sgtm_limits_page(sgtm_str_t key, sgtm_str_t value)
 {
     size_t  i;
 
-    if (key->len != 2) {
+    if (key.len != 2) {
         return 0;
     }
 
     for (i = 0; i < sgtm_nelts(sgtm_limits_pages); i++) {
 
-        if (key->data[1] == sgtm_limits_pages[i].name.data[1]
+        if (key.data[1] == sgtm_limits_pages[i].name.data[1]
             && sgtm_limits_longer(value, sgtm_limits_pages[i].chars))
         {
             return SGTM_OVER_PARAM_VALUE;
@@ -260,26 +291,25 @@ sgtm_limits_page(const sgtm_str_t *key, const sgtm_str_t *value)
 /* pr1 and so on */
 
 static unsigned
-sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
-    const sgtm_str_t *value)
+sgtm_limits_item(sgtm_limits_t *limits, sgtm_str_t key, sgtm_str_t value)
 {
     size_t    i;
     unsigned  n, over;
 
-    if (key->len < 3 || key->data[1] != 'r') {
+    if (key.len < 3 || key.data[1] != 'r') {
         return 0;
     }
 
     n = 0;
 
-    for (i = 2; i < key->len; i++) {
+    for (i = 2; i < key.len; i++) {
 
-        if (key->data[i] < '0' || key->data[i] > '9') {
+        if (key.data[i] < '0' || key.data[i] > '9') {
             return 0;
         }
 
         if (n <= SGTM_LIMIT_ITEMS) {
-            n = n * 10 + (key->data[i] - '0');
+            n = n * 10 + (key.data[i] - '0');
         }
     }
 
@@ -289,7 +319,7 @@ sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
         over |= SGTM_OVER_ITEMS;
     }
 
-    if (value->len > SGTM_LIMIT_ITEM_PARAMS * SGTM_ITEM_PARAM_LEN) {
+    if (value.len > SGTM_LIMIT_ITEM_PARAMS * SGTM_ITEM_PARAM_LEN) {
         over |= sgtm_limits_item_params(value);
     }
 
@@ -300,14 +330,14 @@ sgtm_limits_item(sgtm_limits_t *limits, const sgtm_str_t *key,
 /* counts the pairs "k0<name>" of a value, whose "~" may be escaped */
 
 static unsigned
-sgtm_limits_item_params(const sgtm_str_t *value)
+sgtm_limits_item_params(sgtm_str_t value)
 {
     unsigned        n;
     unsigned char  *p, *end;
 
     n = 0;
-    p = value->data;
-    end = p + value->len;
+    p = value.data;
+    end = p + value.len;
 
     for ( ;; ) {
 
@@ -342,38 +372,55 @@ sgtm_limits_item_params(const sgtm_str_t *value)
 
 
 unsigned
-sgtm_limits_event_name(const sgtm_str_t *value)
+sgtm_limits_event_name(sgtm_str_t value)
+{
+    size_t    i;
+    unsigned  class;
+
+    if (value.len == 0) {
+        return 0;
+    }
+
+    class = sgtm_limits_class[value.data[0]] & SGTM_BEGINS ? SGTM_GOES : 0;
+
+    for (i = 1; i < value.len; i++) {
+        class &= sgtm_limits_class[value.data[i]];
+    }
+
+    if (class && value.len <= SGTM_LIMIT_EVENT_NAME) {
+        return sgtm_limits_begins(value.data, value.len);
+    }
+
+    return sgtm_limits_event_escaped(value);
+}
+
+
+/* the same, where it may be escaped */
+
+static unsigned
+sgtm_limits_event_escaped(sgtm_str_t value)
 {
     size_t         i;
     unsigned       over;
     sgtm_str_t     name;
-    unsigned char  c, buf[SGTM_LIMIT_EVENT_NAME + 1];
+    unsigned char  buf[SGTM_LIMIT_EVENT_NAME + 1];
 
-    name = *value;
+    name.len = sgtm_args_decode(buf, sizeof(buf), &value);
+    name.data = buf;
 
-    if (name.len && memchr(name.data, '%', name.len) != NULL) {
-        name.len = sgtm_args_decode(buf, sizeof(buf), value);
-        name.data = buf;
-    }
-
-    over = sgtm_limits_reserved(&name);
+    over = sgtm_limits_begins(name.data, name.len);
 
     if (name.len > SGTM_LIMIT_EVENT_NAME) {
         return over | SGTM_OVER_EVENT_NAME;
     }
 
     for (i = 0; i < name.len; i++) {
-        c = name.data[i];
 
-        if ((unsigned) (c | 0x20) - 'a' < 26) {
-            continue;
+        if (!(sgtm_limits_class[name.data[i]]
+              & (i ? SGTM_GOES : SGTM_BEGINS)))
+        {
+            return over | SGTM_OVER_EVENT_NAME;
         }
-
-        if (i && (c == '_' || (unsigned) c - '0' < 10)) {
-            continue;
-        }
-
-        return over | SGTM_OVER_EVENT_NAME;
     }
 
     return over;
@@ -383,7 +430,7 @@ sgtm_limits_event_name(const sgtm_str_t *value)
 unsigned
 sgtm_limits_user_id(const sgtm_str_t *value)
 {
-    return sgtm_limits_longer(value, SGTM_LIMIT_USER_ID)
+    return sgtm_limits_longer(*value, SGTM_LIMIT_USER_ID)
            ? SGTM_OVER_USER_ID : 0;
 }
 
@@ -391,18 +438,32 @@ sgtm_limits_user_id(const sgtm_str_t *value)
 unsigned
 sgtm_limits_reserved(const sgtm_str_t *name)
 {
-    size_t             i;
-    const sgtm_str_t  *prefix;
+    return sgtm_limits_begins(name->data, name->len);
+}
 
-    if (name->len == 0 || (name->data[0] != 'f' && name->data[0] != 'g')) {
+
+static inline unsigned
+sgtm_limits_begins(const unsigned char *name, size_t len)
+{
+    if (len == 0 || (name[0] != 'f' && name[0] != 'g')) {
         return 0;
     }
+
+    return sgtm_limits_begins_so(name, len);
+}
+
+
+static unsigned
+sgtm_limits_begins_so(const unsigned char *name, size_t len)
+{
+    size_t             i;
+    const sgtm_str_t  *prefix;
 
     for (i = 0; i < sgtm_nelts(sgtm_limits_prefixes); i++) {
         prefix = &sgtm_limits_prefixes[i];
 
-        if (name->len >= prefix->len
-            && memcmp(name->data, prefix->data, prefix->len) == 0)
+        if (len >= prefix->len
+            && memcmp(name, prefix->data, prefix->len) == 0)
         {
             return SGTM_OVER_RESERVED;
         }
@@ -415,19 +476,19 @@ sgtm_limits_reserved(const sgtm_str_t *name)
 /* whether there are more characters, not bytes, once it is decoded */
 
 static int
-sgtm_limits_longer(const sgtm_str_t *value, size_t chars)
+sgtm_limits_longer(sgtm_str_t value, size_t chars)
 {
     size_t          n;
     unsigned        c;
     unsigned char  *p, *end;
 
-    if (value->len <= chars) {
+    if (value.len <= chars) {
         return 0;
     }
 
     n = 0;
-    p = value->data;
-    end = p + value->len;
+    p = value.data;
+    end = p + value.len;
 
     while (p < end) {
         c = *p++;

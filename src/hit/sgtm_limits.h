@@ -43,27 +43,31 @@ typedef struct {
 } sgtm_limits_t;
 
 
+/* as sgtm_limits_arg(), for an escaped key, and for a key and its word */
+unsigned sgtm_limits_escaped(sgtm_limits_t *limits, sgtm_str_t key,
+    sgtm_str_t value);
+unsigned sgtm_limits_key(sgtm_limits_t *limits, sgtm_str_t key, uint64_t word,
+    sgtm_str_t value);
+
+
 /*
  * Counts an argument and returns the SGTM_OVER_* bits that it adds, for every
  * key but "en" and "uid".
  */
-unsigned sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg);
 
-/*
- * Whether it has to be called for an argument: "ep", "up", "pr" and "d" with
- * "l", "r" or "t", by the first two bytes of a key.
- */
+static inline unsigned
+sgtm_limits_arg(sgtm_limits_t *limits, const sgtm_arg_t *arg)
+{
+    if (arg->escaped) {
+        return sgtm_limits_escaped(limits, arg->key, arg->value);
+    }
 
-extern const uint8_t  sgtm_limits_first[256];
-extern const uint8_t  sgtm_limits_second[256];
+    return sgtm_limits_key(limits, arg->key, arg->word, arg->value);
+}
 
-#define sgtm_limits_concern(arg)                                              \
-    (((sgtm_limits_first[(arg)->word & 0xff]                                  \
-       & sgtm_limits_second[(arg)->word >> 8 & 0xff]))                        \
-     | (arg)->escaped)
 
 /* the bits of an event's name, the value of "en" */
-unsigned sgtm_limits_event_name(const sgtm_str_t *value);
+unsigned sgtm_limits_event_name(sgtm_str_t value);
 
 /* the bits of the value of "uid" */
 unsigned sgtm_limits_user_id(const sgtm_str_t *value);
