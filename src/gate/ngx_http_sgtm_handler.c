@@ -405,7 +405,7 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 
     ctx = pcln->data;
 
-    ngx_memzero(ctx, sizeof(ngx_http_sgtm_ctx_t));
+    sgtm_zero(ctx, sizeof(ngx_http_sgtm_ctx_t));
 
     ctx->request = r;
 

@@ -109,8 +109,8 @@ sgtm_ga4_parse_events(sgtm_ga4_t *hit, const sgtm_names_t *names,
 
     first = 1;
 
-    memset(hit, 0, offsetof(sgtm_ga4_t, marks));
-    memset(&shared, 0, sizeof(sgtm_ga4_event_t));
+    sgtm_zero(hit, offsetof(sgtm_ga4_t, marks));
+    sgtm_zero(&shared, sizeof(sgtm_ga4_event_t));
 
     sgtm_args_init(&args, query);
 
@@ -440,7 +440,7 @@ sgtm_ga4_list(sgtm_event_t *out, const sgtm_ga4_event_t *event,
 {
     static const sgtm_str_t  purchase = sgtm_string("purchase");
 
-    memset(out, 0, sizeof(sgtm_event_t));
+    sgtm_zero(out, sizeof(sgtm_event_t));
 
     out->name = event->en;
     out->tid = event->tid;

@@ -190,7 +190,7 @@ static void
 sgtm_rewrite_init(sgtm_rewrite_ctx_t *ctx, const sgtm_rewrite_t *rw,
     unsigned char *out)
 {
-    memset(ctx, 0, sizeof(sgtm_rewrite_ctx_t));
+    sgtm_zero(ctx, sizeof(sgtm_rewrite_ctx_t));
 
     ctx->rw = rw;
     ctx->last = out;
