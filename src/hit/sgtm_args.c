@@ -22,6 +22,8 @@ static sgtm_noinline unsigned char *sgtm_args_empty(sgtm_args_t *args,
     unsigned char *p);
 static unsigned char *sgtm_args_seek(sgtm_args_t *args, unsigned char **eq);
 static sgtm_noinline void sgtm_args_fill(sgtm_args_t *args);
+static inline void sgtm_args_block(sgtm_args_t *args, size_t n,
+    const unsigned char *p);
 static unsigned char *sgtm_args_long(sgtm_args_t *args, unsigned char **eq);
 static unsigned char *sgtm_args_special(unsigned *bits, unsigned char *p,
     unsigned char *end);
@@ -238,8 +240,7 @@ sgtm_args_fill(sgtm_args_t *args)
 {
     size_t          i, n, len;
     uint64_t        within;
-    sgtm_stops_t    low, high;
-    unsigned char  *p, *block, buf[64];
+    unsigned char  *p, buf[64];
 
     p = args->pos;
     len = (size_t) (args->end - p);
@@ -248,32 +249,24 @@ sgtm_args_fill(sgtm_args_t *args)
         len = SGTM_ARGS_CHUNK;
     }
 
-    for (i = 0, n = 0; i < len; i += 64, n++) {
+    for (i = 0, n = 0; len - i >= 64; i += 64, n++) {
+        sgtm_args_block(args, n, p + i);
+    }
 
-        block = p + i;
-        within = ~(uint64_t) 0;
+    if (i < len) {
 
-        if (len - i < 64) {
+        /* no more than there is may be read */
 
-            /* no more than there is may be read */
+        memset(buf, 0, sizeof(buf));
+        memcpy(buf, p + i, len - i);
 
-            memset(buf, 0, sizeof(buf));
-            memcpy(buf, block, len - i);
+        sgtm_args_block(args, n, buf);
 
-            block = buf;
-            within = ((uint64_t) 1 << (len - i)) - 1;
-        }
+        within = ((uint64_t) 1 << (len - i)) - 1;
 
-        sgtm_stops32(&low, block);
-        sgtm_stops32(&high, block + SGTM_STOPS);
-
-        if (args->lines) {
-            low.delim |= sgtm_stops32_of(block, '\n');
-            high.delim |= sgtm_stops32_of(block + SGTM_STOPS, '\n');
-        }
-
-        args->delims[n] = (low.delim | (uint64_t) high.delim << 32) & within;
-        args->others[n] = (low.other | (uint64_t) high.other << 32) & within;
+        args->delims[n] &= within;
+        args->others[n] &= within;
+        n++;
     }
 
     args->delims[n] = ~(uint64_t) 0;
@@ -291,6 +284,24 @@ sgtm_args_fill(sgtm_args_t *args)
     args->odds.bits = args->others[0];
 
     args->odd = sgtm_args_stop(&args->odds);
+}
+
+
+static inline void
+sgtm_args_block(sgtm_args_t *args, size_t n, const unsigned char *p)
+{
+    sgtm_stops_t  low, high;
+
+    sgtm_stops32(&low, p);
+    sgtm_stops32(&high, p + SGTM_STOPS);
+
+    if (args->lines) {
+        low.delim |= sgtm_stops32_of(p, '\n');
+        high.delim |= sgtm_stops32_of(p + SGTM_STOPS, '\n');
+    }
+
+    args->delims[n] = low.delim | (uint64_t) high.delim << 32;
+    args->others[n] = low.other | (uint64_t) high.other << 32;
 }
 
 

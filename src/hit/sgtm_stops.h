@@ -19,9 +19,13 @@
 /* sixteen bytes at a time; may be given as 0, to test the other ways */
 
 #ifndef SGTM_SSE2
-#if defined(__GNUC__) && defined(__SSE2__)
+#if defined(__SSE2__)
 #define SGTM_SSE2  1
 #endif
+#endif
+
+#if (SGTM_SSE2)
+#include <emmintrin.h>
 #endif
 
 
@@ -43,42 +47,62 @@ typedef struct {
 
 #if (SGTM_SSE2)
 
-typedef signed char  sgtm_stops_v16_t __attribute__((vector_size(16)));
-typedef char         sgtm_stops_mask_t __attribute__((vector_size(16)));
+#define sgtm_stops_load(p)                                                    \
+    _mm_loadu_si128((const __m128i *) (const void *) (p))
+
+#define sgtm_stops_bits16(v)  (uint32_t) _mm_movemask_epi8(v)
+
+#define sgtm_stops_are(v, c)  _mm_cmpeq_epi8(v, _mm_set1_epi8((char) (c)))
 
 
-#define sgtm_stops_bits16(v)                                                  \
-    (uint32_t) __builtin_ia32_pmovmskb128((sgtm_stops_mask_t) (v))
+static inline uint32_t
+sgtm_stops16_delim(__m128i x)
+{
+    return sgtm_stops_bits16(_mm_or_si128(sgtm_stops_are(x, '='),
+                                          sgtm_stops_are(x, '&')));
+}
+
+
+/*
+ * The bytes are signed: of those over 0x7f and those below "&" the difference
+ * is below zero, which is all that a mask tells.  0x7f is "?" with a bit more.
+ */
+
+static inline uint32_t
+sgtm_stops16_other(__m128i x)
+{
+    __m128i  below, query;
+
+    below = _mm_subs_epi8(x, _mm_set1_epi8('&'));
+    query = _mm_or_si128(x, _mm_set1_epi8(0x40));
+
+    return sgtm_stops_bits16(_mm_or_si128(below, sgtm_stops_are(query, 0x7f)));
+}
 
 
 static inline void
 sgtm_stops32(sgtm_stops_t *stops, const unsigned char *p)
 {
-    sgtm_stops_v16_t  x, y;
+    __m128i  x, y;
 
-    memcpy(&x, p, 16);
-    memcpy(&y, p + 16, 16);
+    x = sgtm_stops_load(p);
+    y = sgtm_stops_load(p + 16);
 
-    stops->delim = sgtm_stops_bits16((x == '=') | (x == '&'))
-                   | sgtm_stops_bits16((y == '=') | (y == '&')) << 16;
-
-    /* the bytes are signed: those over 0x7f are below "&"; 0x7f is "?" */
-
-    stops->other = sgtm_stops_bits16((x < '&') | ((x | 0x40) == 0x7f))
-                   | sgtm_stops_bits16((y < '&') | ((y | 0x40) == 0x7f)) << 16;
+    stops->delim = sgtm_stops16_delim(x) | sgtm_stops16_delim(y) << 16;
+    stops->other = sgtm_stops16_other(x) | sgtm_stops16_other(y) << 16;
 }
 
 
 static inline uint32_t
 sgtm_stops32_of(const unsigned char *p, unsigned char c)
 {
-    sgtm_stops_v16_t  x, y;
+    __m128i  x, y;
 
-    memcpy(&x, p, 16);
-    memcpy(&y, p + 16, 16);
+    x = sgtm_stops_load(p);
+    y = sgtm_stops_load(p + 16);
 
-    return sgtm_stops_bits16(x == (signed char) c)
-           | sgtm_stops_bits16(y == (signed char) c) << 16;
+    return sgtm_stops_bits16(sgtm_stops_are(x, c))
+           | sgtm_stops_bits16(sgtm_stops_are(y, c)) << 16;
 }
 
 #elif (SGTM_LITTLE_ENDIAN)
