@@ -249,6 +249,7 @@ typedef struct {
 
     sgtm_names_t               params;
     sgtm_names_t               cookie_names;
+    uint64_t                   previews;   /* kinds of a preview's cookies */
     ngx_http_sgtm_name_t      *header_names;   /* with header_mask + 1 slots */
     ngx_uint_t                 header_mask;
     unsigned                   npa:1;      /* force npa=1 when denied */

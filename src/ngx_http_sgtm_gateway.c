@@ -459,8 +459,16 @@ ngx_http_sgtm_gateway_params(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 static ngx_int_t
 ngx_http_sgtm_gateway_cookies(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
 {
-    size_t         n;
-    sgtm_names_t  *names;
+    size_t              n;
+    ngx_uint_t          i;
+    sgtm_names_t       *names;
+    const sgtm_rule_t  *rule;
+
+    static ngx_str_t  previews[] = {
+        ngx_string("gtm_auth"),
+        ngx_string("gtm_debug"),
+        ngx_string("gtm_preview")
+    };
 
     names = &t->cookie_names;
 
@@ -479,7 +487,22 @@ ngx_http_sgtm_gateway_cookies(ngx_conf_t *cf, ngx_http_sgtm_tables_t *t)
         return NGX_ERROR;
     }
 
-    return ngx_http_sgtm_gateway_redact(names, t->redact, 1);
+    if (ngx_http_sgtm_gateway_redact(names, t->redact, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    t->previews = 0;
+
+    for (i = 0; i < sizeof(previews) / sizeof(previews[0]); i++) {
+
+        rule = sgtm_names_find(names, previews[i].data, previews[i].len,
+                               sgtm_names_hash(previews[i].data,
+                                               previews[i].len));
+
+        t->previews |= rule ? sgtm_redact_kind(rule) : 0;
+    }
+
+    return NGX_OK;
 }
 
 

@@ -151,7 +151,9 @@ ngx_http_sgtm_headers_cookies(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    ctx->preview |= ngx_http_sgtm_preview_cookie(&cookie);
+    if (kinds & ctx->conf->tables->previews) {
+        ctx->preview |= ngx_http_sgtm_preview_cookie(&cookie);
+    }
 
     if (!ctx->cookies) {
         ctx->cookies = 1;

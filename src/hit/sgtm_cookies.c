@@ -208,7 +208,7 @@ sgtm_cookies_pair(sgtm_cookies_t *ctx, const unsigned char *pair,
         return;
     }
 
-    ctx->kinds |= (uint64_t) 1 << (rule->deny & 0x3f);
+    ctx->kinds |= sgtm_redact_kind(rule);
 
     p = (ctx->last == ctx->out) ? name : pair - 1;
     len = (size_t) (last - p);

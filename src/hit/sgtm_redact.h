@@ -90,6 +90,9 @@ size_t sgtm_redact_url(const sgtm_names_t *names, unsigned deny,
 size_t sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
     const sgtm_str_t *in, unsigned char *out, uint64_t *kinds);
 
+/* the kind of a cookie that is on the list: what denies it, as one bit */
+#define sgtm_redact_kind(rule)  ((uint64_t) 1 << ((rule)->deny & 0x3f))
+
 /*
  * The kinds of cookies, of those that were written, which denials drop: none of
  * the cookies if it is 0, all of them if it is kinds.
