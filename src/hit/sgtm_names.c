@@ -203,11 +203,11 @@ sgtm_names_add_prefix(sgtm_names_t *names, const sgtm_str_t *name)
 
     i = sgtm_names_begin(prefix->word);
 
-    if (len >= 4) {
+    if (len >= 5) {
         sgtm_names_set(names->covered, i);
 
     } else {
-        /* whatever the fourth byte is */
+        /* whatever the fifth byte is */
         for (i &= 31; i < 1024; i += 32) {
             sgtm_names_set(names->covered, i);
         }

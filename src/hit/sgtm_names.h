@@ -103,9 +103,10 @@ typedef struct {
 #define sgtm_names_ends(data, len)                                            \
     (((data)[0] ^ (data)[(len) - 1] << 2) & 0xff)
 
-/* a name's first and fourth byte, of letters without their case */
+/* a name's first byte, and its fourth and fifth, mixed, without their case */
 #define sgtm_names_begin(word)                                                \
-    ((unsigned) ((word) & 0x1f) | (unsigned) ((word) >> 19 & 0x3e0))
+    ((unsigned) ((word) & 0x1f)                                               \
+     | (unsigned) (((word) >> 24 ^ (word) >> 32) & 0x1f) << 5)
 
 /*
  * Whether an exact name of the table could be this one (len is not 0): most of

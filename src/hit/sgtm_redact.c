@@ -256,7 +256,11 @@ sgtm_rewrite_marks(sgtm_rewrite_ctx_t *ctx, const sgtm_str_t *in,
             sgtm_rewrite_stays(ctx, pos, (size_t) (arg->key.data - 1 - pos));
         }
 
-        sgtm_rewrite_arg(ctx, &mark->rule, arg);
+        /* what is denied is no matter of anything else */
+
+        if (!(mark->rule.deny & ctx->rw->deny)) {
+            sgtm_rewrite_arg(ctx, &mark->rule, arg);
+        }
 
         pos = arg->key.data + sgtm_rewrite_len(arg);
 

@@ -209,6 +209,50 @@ test_prefixes(void)
 }
 
 
+/* a prefix of every length, and what may stand behind it */
+
+static void
+test_lengths(void)
+{
+    char          text[16], prefix[16];
+    size_t        len, more;
+    unsigned      c, bad;
+    sgtm_names_t  names;
+
+    static const char  all[] = "ab.d_fgHij";
+
+    bad = 0;
+
+    for (len = 1; len < sizeof(all); len++) {
+
+        sprintf(prefix, "%.*s*", (int) len, all);
+
+        unit_names(&names, NULL);
+        add(&names, prefix)->deny = 1;
+
+        for (more = 0; more < 3; more++) {
+            for (c = 0; c < 256; c++) {
+
+                memcpy(text, all, len);
+                memset(text + len, (int) c, more);
+
+                bad += (sgtm_names_find_prefix(&names, (unsigned char *) text,
+                                               len + more) == NULL);
+
+                text[0] = 'A';
+                bad += (sgtm_names_deny_nocase(&names, (unsigned char *) text,
+                                               len + more) != 1);
+            }
+        }
+
+        bad += (sgtm_names_find_prefix(&names, (const unsigned char *) all,
+                                       len - 1) != NULL);
+    }
+
+    unit_ok(bad == 0, "prefixes of every length");
+}
+
+
 /* a name that has a rule is known, whatever else may be */
 
 static void
@@ -357,6 +401,7 @@ main(void)
     test_hash();
     test_exact();
     test_prefixes();
+    test_lengths();
     test_known();
     test_change();
     test_nocase();
