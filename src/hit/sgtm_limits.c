@@ -185,9 +185,8 @@ static unsigned
 sgtm_limits_over(const sgtm_limits_group_t *group, unsigned number,
     const unsigned char *name, size_t len, sgtm_str_t value)
 {
-    size_t      i, max;
-    unsigned    over;
-    sgtm_str_t  text;
+    size_t    i, max;
+    unsigned  over;
 
     over = sgtm_limits_begins(name, len);
 
@@ -211,14 +210,8 @@ sgtm_limits_over(const sgtm_limits_group_t *group, unsigned number,
         return over;
     }
 
-    max = group->value;
-
-    if (group == &sgtm_limits_params) {
-        text.data = (unsigned char *) name;
-        text.len = len;
-
-        max = sgtm_limits_value(&text);
-    }
+    max = (group == &sgtm_limits_params) ? sgtm_limits_value(name, len)
+                                         : group->value;
 
     if (sgtm_limits_longer(value, max)) {
         over |= group->over_value;
@@ -229,15 +222,14 @@ sgtm_limits_over(const sgtm_limits_group_t *group, unsigned number,
 
 
 unsigned
-sgtm_limits_value(const sgtm_str_t *name)
+sgtm_limits_value(const unsigned char *name, size_t len)
 {
     size_t  i;
 
     for (i = 0; i < sgtm_nelts(sgtm_limits_values); i++) {
 
-        if (name->len == sgtm_limits_values[i].name.len
-            && memcmp(name->data, sgtm_limits_values[i].name.data, name->len)
-               == 0)
+        if (len == sgtm_limits_values[i].name.len
+            && memcmp(name, sgtm_limits_values[i].name.data, len) == 0)
         {
             return sgtm_limits_values[i].chars;
         }

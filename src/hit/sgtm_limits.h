@@ -73,7 +73,7 @@ unsigned sgtm_limits_event_name(sgtm_str_t value);
 unsigned sgtm_limits_user_id(const sgtm_str_t *value);
 
 /* how long the value of a parameter of this name may be */
-unsigned sgtm_limits_value(const sgtm_str_t *name);
+unsigned sgtm_limits_value(const unsigned char *name, size_t len);
 
 /* SGTM_OVER_RESERVED, if a name begins as Google's own do; or 0 */
 unsigned sgtm_limits_reserved(const sgtm_str_t *name);

@@ -193,7 +193,8 @@ sgtm_mp_param(sgtm_mp_check_t *c, const cJSON *item)
     /* its name is where it is */
 
     if (sgtm_mp_check_longer(item->valuestring,
-                             sgtm_limits_value(&c->where.name)))
+                             sgtm_limits_value(c->where.name.data,
+                                               c->where.name.len)))
     {
         sgtm_mp_check_fault(c, SGTM_MP_F_PARAM_VALUE);
     }
