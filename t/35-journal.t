@@ -144,6 +144,41 @@ subtest 'one after the other' => sub {
 };
 
 
+# An operator takes a machine out of service once nothing waits: that nothing is
+# in the database says nothing about the journal.
+
+subtest 'what waits' => sub {
+    my $t = SGTM::Test->start('sgtm_spool spool;'
+                              . server('shop.example', 1, $tag));
+    my ($none, $seen) = (0, 0);
+
+    # at its begin the courier makes the database, which takes a while
+
+    for (1 .. 25) {
+        delete $t->{client1};
+        $t->stop;
+        unlink glob $t->dir . '/spool/*';
+        $t->restart;
+
+        my $id = hit($t, 1);
+        my $end = time + 5;
+
+        while (time < $end) {
+            my $waiting = $t->status('/status')->{spool}{waiting};
+
+            last if !arrives($tag, 0, $id);
+
+            $seen++;
+            $none++ if !$waiting;
+        }
+    }
+
+    cmp_ok $seen, '>', 100, 'while a hit waits the status is asked';
+    is $none, 0, 'and does not say that none does';
+    $t->stop;
+};
+
+
 subtest 'behind the backlog of another one' => sub {
     my $t = SGTM::Test->start('sgtm_spool spool;'
                               . server('shop.example', 1, $tag)

@@ -417,7 +417,7 @@ ngx_http_sgtm_courier_back(ngx_http_sgtm_errand_t *e)
         ngx_http_sgtm_handover_done(courier, e);
     }
 
-    if (e->fetched) {
+    if (e->fetched || e->dry) {
         courier->more = !e->dry;
     }
 

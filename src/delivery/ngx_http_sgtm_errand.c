@@ -217,7 +217,7 @@ ngx_http_sgtm_errand_fetch(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
     int           rc;
     sgtm_fetch_t  fetch;
 
-    e->fetched = 1;
+    e->fetched = 0;
     e->dry = 1;
 
     fetch.size = NGX_HTTP_SGTM_ERRAND_FETCH;
@@ -241,6 +241,7 @@ ngx_http_sgtm_errand_fetch(sgtm_store_t *store, ngx_http_sgtm_errand_t *e)
         (void) ngx_atomic_fetch_add(&e->stat->fetched, fetch.hits);
     }
 
+    e->fetched = 1;
     e->dry = !fetch.more;
 
     return SGTM_STORE_OK;

@@ -59,9 +59,9 @@ struct ngx_http_sgtm_errand_s {
     unsigned                   leased:1;   /* done */
     unsigned                   settled:1;
     unsigned                   listed:1;
-    unsigned                   fetched:1;  /* it was tried */
-    unsigned                   dry:1;      /* the journal has no more, or it
-                                              cannot be moved */
+    unsigned                   fetched:1;
+    unsigned                   dry:1;      /* the journal has no more, or, if
+                                              not fetched: can't be moved */
 
     ngx_uint_t                 ntakes;
     ngx_http_sgtm_errand_take_t  takes[NGX_HTTP_SGTM_ERRAND_TAKES];

@@ -87,8 +87,9 @@ ngx_http_sgtm_ledger_list(ngx_http_sgtm_courier_ctx_t *courier,
 
     courier->orphans = 0;
 
-    if (e->ntargets == 0) {
-
+    if (e->ntargets == 0 && e->fetched && e->dry
+        && courier->puts == courier->stat->puts)
+    {
         /* sooner than it is counted */
 
         courier->stat->waiting = 0;

@@ -434,9 +434,11 @@ ngx_http_sgtm_spool_kept(ngx_http_sgtm_spooler_t *sp)
     }
 
     if (rc == NGX_OK) {
+        /* the first: who sees it unchanged has not missed any that waits */
+
+        (void) ngx_atomic_fetch_add(&sp->stat->puts, 1);
         (void) ngx_atomic_fetch_add(&sp->stat->waiting, n);
         (void) ngx_atomic_fetch_add(&sp->stat->kept, n);
-        (void) ngx_atomic_fetch_add(&sp->stat->puts, 1);
 
     } else {
         (void) ngx_atomic_fetch_add(&sp->stat->refused, n);
