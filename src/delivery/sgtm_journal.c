@@ -25,6 +25,9 @@
 #define SGTM_SEGMENT_MAX    (2 * 1024 * 1024)
 #define SGTM_SEGMENT_MIN    (64 * 1024)
 
+/* bytes that the least fetch wants to be left, and some more */
+#define SGTM_JOURNAL_LEFT   (512 * 1024)
+
 /* ms: how long a measured size of the directory is relied on, at most */
 #define SGTM_JOURNAL_SIZED  100
 
@@ -54,6 +57,7 @@ struct sgtm_journal_s {
 
     int64_t             sized;     /* ms, monotonic; 0: not yet */
     int64_t             used;      /* bytes in the directory then */
+    int64_t             spare;     /* free pages of the database */
     int64_t             added;     /* by this writer since */
     int                 db;        /* the database, for its size; -1: none */
 
@@ -197,12 +201,12 @@ sgtm_journal_room(sgtm_journal_t *journal, int64_t size)
 
     max = journal->conf.max_size;
 
-    if (max > 0
-        && (journal->sized == 0
-            || journal->added > max / 64
-            || sgtm_file_clock() - journal->sized >= SGTM_JOURNAL_SIZED))
+    if (journal->sized == 0
+        || (max > 0 && journal->added > max / 64)
+        || sgtm_file_clock() - journal->sized >= SGTM_JOURNAL_SIZED)
     {
-        if (sgtm_journal_used(journal->dir, &journal->db, &journal->used)
+        if (sgtm_journal_used(journal->dir, &journal->db, &journal->used,
+                              &journal->spare)
             == -1)
         {
             return sgtm_file_fail(journal->error, sizeof(journal->error),
@@ -227,9 +231,15 @@ sgtm_journal_room(sgtm_journal_t *journal, int64_t size)
                               "statvfs", journal->dir);
     }
 
-    /* moving it into the database needs some */
+    /* moving it into the database has to work also when the disk is full */
 
-    if (left < 2 * keep + 3 * size) {
+    keep *= 2;
+
+    if (journal->spare < SGTM_JOURNAL_LEFT) {
+        keep += SGTM_JOURNAL_LEFT;
+    }
+
+    if (left < keep + 3 * size) {
         return sgtm_file_fail(journal->error, sizeof(journal->error), ENOSPC,
                               "write", journal->dir);
     }

@@ -56,11 +56,12 @@ int sgtm_journal_put(sgtm_journal_t *journal, sgtm_record_t *list);
 
 /*
  * Bytes that the hits of a directory take or will take in the database, and
- * whatever else is in it but free pages; -1: errno is set.  fd, -1 at first, is
- * the database as long as it is that of this name; closing it drops the locks
- * which SQLite has on it in the same process.
+ * whatever else is in it but free pages; spare: the bytes of these.  -1: errno
+ * is set.  fd, -1 at first, is the database as long as it is that of this name;
+ * closing it drops the locks which SQLite has on it in the same process.
  */
-int sgtm_journal_used(const char *dir, int *fd, int64_t *used);
+int sgtm_journal_used(const char *dir, int *fd, int64_t *used,
+    int64_t *spare);
 
 
 #endif /* _SGTM_JOURNAL_H_INCLUDED_ */

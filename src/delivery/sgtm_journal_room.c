@@ -17,11 +17,12 @@
 #include "sgtm_journal.h"
 
 
-static int64_t sgtm_journal_database(int dir, const char *name, int *fd);
+static int64_t sgtm_journal_database(int dir, const char *name, int *fd,
+    int64_t *spare);
 
 
 int
-sgtm_journal_used(const char *name, int *fd, int64_t *used)
+sgtm_journal_used(const char *name, int *fd, int64_t *used, int64_t *spare)
 {
     DIR            *dir;
     struct stat     sb;
@@ -33,7 +34,7 @@ sgtm_journal_used(const char *name, int *fd, int64_t *used)
         return -1;
     }
 
-    *used = sgtm_journal_database(dirfd(dir), SGTM_STORE_FILE, fd);
+    *used = sgtm_journal_database(dirfd(dir), SGTM_STORE_FILE, fd, spare);
 
     for ( ;; ) {
         entry = readdir(dir);
@@ -64,11 +65,13 @@ sgtm_journal_used(const char *name, int *fd, int64_t *used)
  */
 
 static int64_t
-sgtm_journal_database(int dir, const char *name, int *fd)
+sgtm_journal_database(int dir, const char *name, int *fd, int64_t *spare)
 {
     int64_t        page, pages, left;
     struct stat    sb, open;
     unsigned char  h[40];
+
+    *spare = 0;
 
     if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) == -1) {
         return 0;
@@ -101,5 +104,11 @@ sgtm_journal_database(int dir, const char *name, int *fd)
     pages = (int64_t) h[28] << 24 | h[29] << 16 | h[30] << 8 | h[31];
     left = (int64_t) h[36] << 24 | h[37] << 16 | h[38] << 8 | h[39];
 
-    return pages > left ? (pages - left) * page : 0;
+    if (pages <= left) {
+        return 0;
+    }
+
+    *spare = left * page;
+
+    return (pages - left) * page;
 }

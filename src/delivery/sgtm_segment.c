@@ -398,6 +398,12 @@ sgtm_segment_remove(const char *dir, sgtm_segment_t *segment)
         (void) snprintf(path, sizeof(path), "%s/%s", dir, segment->name);
 
         rc = (unlink(path) == -1 && errno != ENOENT) ? -1 : 1;
+
+        /* its writer has it open still, until the next group comes */
+
+        if (rc == 1 && ftruncate(segment->fd, 0) == -1) {
+            rc = -1;
+        }
     }
 
     (void) flock(segment->fd, LOCK_UN);

@@ -17,6 +17,9 @@
 #include "sgtm_db.h"
 
 
+/* what has to stay free of a disk, times this: more is nothing to care about */
+#define SGTM_STORE_TIGHT   8
+
 /* what the longest suffix adds to a path: "/spool.db.damaged-…-journal" */
 #define SGTM_STORE_SUFFIX  64
 
@@ -192,7 +195,8 @@ sgtm_store_sync(sgtm_store_t *store)
 static int
 sgtm_store_sync_log(sgtm_store_t *store)
 {
-    int  rc;
+    int      rc;
+    int64_t  left, keep;
 
     if (store->conf.sync == SGTM_STORE_SYNC_INTERVAL) {
 
@@ -221,6 +225,16 @@ sgtm_store_sync_log(sgtm_store_t *store)
     }
 
     store->deleted = 1;
+
+    /* on a disk that is nearly full the log's room is for hits */
+
+    if (sgtm_file_disk(store->dir, &left, &keep) == 0
+        && left < SGTM_STORE_TIGHT * keep)
+    {
+        sgtm_db_tidy(store, 0);
+        return SGTM_STORE_OK;
+    }
+
     sgtm_db_tidy(store, SGTM_DB_TIDY);
 
     return SGTM_STORE_OK;
