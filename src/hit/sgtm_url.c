@@ -229,6 +229,16 @@ sgtm_url_judge(const sgtm_url_t *url, unsigned char *p, sgtm_url_mark_t *mark)
         return SGTM_URL_STAYS;
     }
 
+    n = (size_t) (mark->start - p);
+
+    /* most are no name of the table, as they are written; nor an "&amp;" */
+
+    if (n > 1 && (*p | 0x20) != 'a' && !sgtm_names_known(url->names, p, n)
+        && memchr(p, '%', n) == NULL)
+    {
+        return SGTM_URL_STAYS;
+    }
+
     n = sgtm_url_name(name, p, mark->start);
 
     /* an "&amp;" whose letters are encoded */
