@@ -254,6 +254,14 @@ build/unit/%.o: t/unit/%.c
 build/unit/%: build/unit/%.o $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
 	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(HIT_LIBS)
 
+build/fuzz/delivery/%.o: src/delivery/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+build/fuzz/segment: $(STORE_SRCS:src/%.c=build/fuzz/%.o)
+build/fuzz/segment: HIT_LIBS += $(STORE_LIBS)
+
 fuzz-targets: $(FUZZERS)
 	@:
 
@@ -272,10 +280,10 @@ build/fuzz/%: build/fuzz/%.o $(HIT_SRCS:src/hit/%.c=build/fuzz/hit/%.o)
 	    $(HIT_LIBS)
 
 .PRECIOUS: build/unit/%.o build/unit/hit/%.o build/unit/delivery/%.o \
-    build/fuzz/%.o build/fuzz/hit/%.o
+    build/fuzz/%.o build/fuzz/hit/%.o build/fuzz/delivery/%.o
 
 -include $(wildcard build/unit/*.d build/unit/hit/*.d build/unit/delivery/*.d \
-    build/fuzz/*.d build/fuzz/hit/*.d)
+    build/fuzz/*.d build/fuzz/hit/*.d build/fuzz/delivery/*.d)
 
 
 # the same of tenants, in src/tenant and src/lib, and of the orders of shops, in
