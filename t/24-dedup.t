@@ -201,7 +201,7 @@ my $crash = SGTM::Test->start(
     workers => 2,
 );
 
-$crash->expect_log(qr/exited on signal 9/);
+$crash->expect_log(qr/exited on signal 9/, qr/was locked by \d+$/);
 $crash->{generations}++;
 
 my $held = child(sub {
@@ -999,7 +999,7 @@ subtest 'workers are killed under load' => sub {
         server('shop.example', 'sgtm_dedup 1h;' . location('metrics', ''))),
         workers => 4);
 
-    $t->expect_log(qr/exited on signal 9/);
+    $t->expect_log(qr/exited on signal 9/, qr/was locked by \d+$/);
     srand 2;
 
     my $end = time + 4;
