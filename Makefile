@@ -307,6 +307,15 @@ build/unit/tenant/%.o: src/tenant/%.c
 
 $(TENANT_UNITS): $(TENANT_SRCS:src/%.c=build/unit/%.o)
 
+# two have the registry in them, to let it die at each of its steps
+
+REGISTRY_SRCS := $(wildcard src/tenant/sgtm_registry*.c)
+
+build/unit/registry build/unit/registry_deaths: $(patsubst src/%.c, \
+    build/unit/%.o,$(filter-out $(REGISTRY_SRCS),$(TENANT_SRCS)))
+
+build/unit/registry_shared: $(TENANT_SRCS:src/%.c=build/unit/%.o)
+
 $(ORDER_UNITS): $(ORDER_SRCS:src/%.c=build/unit/%.o)
 
 build/fuzz/intake/%.o: src/intake/%.c
