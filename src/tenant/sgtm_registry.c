@@ -484,11 +484,11 @@ sgtm_registry_walk(const sgtm_registry_t *reg, size_t *next, size_t n,
 
 
 size_t
-sgtm_registry_cost(const sgtm_registry_t *reg, const sgtm_tenant_t *t)
+sgtm_registry_cost(size_t state, const sgtm_tenant_t *t)
 {
     return SGTM_REGISTRY_GRAIN
            * (sgtm_registry_grains(sizeof(sgtm_entry_t) + sgtm_tenant_size(t))
-              + sgtm_registry_grains(sizeof(sgtm_node_t) + reg->state)
+              + sgtm_registry_grains(sizeof(sgtm_node_t) + state)
               + t->hosts.nelts * sgtm_registry_grains(sizeof(sgtm_hint_t)));
 }
 

@@ -137,8 +137,8 @@ void *sgtm_registry_state(const sgtm_registry_t *reg, const sgtm_tenant_t *t);
 int sgtm_registry_walk(const sgtm_registry_t *reg, size_t *next, size_t n,
     sgtm_registry_handler_pt handler, void *data);
 
-/* the bytes that a record takes, with its part of the indexes */
-size_t sgtm_registry_cost(const sgtm_registry_t *reg, const sgtm_tenant_t *t);
+/* the bytes that a record takes with its index, and so much state beside it */
+size_t sgtm_registry_cost(size_t state, const sgtm_tenant_t *t);
 
 void sgtm_registry_stat(const sgtm_registry_t *reg,
     sgtm_registry_stat_t *stat);
