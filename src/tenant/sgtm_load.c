@@ -29,6 +29,7 @@
 
 struct sgtm_load_known_s {
     size_t               mask;
+    size_t               n;
     unsigned char        sums[][SGTM_REGISTRY_SUM];    /* zeros: none */
 };
 
@@ -104,13 +105,17 @@ sgtm_load_create(const sgtm_load_conf_t *conf, size_t known)
 }
 
 
-void
-sgtm_load_destroy(sgtm_load_t *load)
+int
+sgtm_load_free(sgtm_load_t *load)
 {
     sgtm_load_chunk_t  *chunk;
 
-    if (load == NULL) {
-        return;
+    chunk = load->chunks;
+
+    if (chunk != NULL) {
+        load->chunks = chunk->next;
+        (void) munmap(chunk, chunk->size);
+        return 1;
     }
 
     if (load->phase == SGTM_LOAD_READ) {
@@ -120,20 +125,27 @@ sgtm_load_destroy(sgtm_load_t *load)
     sgtm_look_end(&load->walk);
     sgtm_tenant_index_destroy(load->index);
 
-    while ((chunk = load->chunks) != NULL) {
-        load->chunks = chunk->next;
-        (void) munmap(chunk, chunk->size);
-    }
-
     free(load->known);
     free(load);
+
+    return 0;
+}
+
+
+void
+sgtm_load_destroy(sgtm_load_t *load)
+{
+    while (load != NULL && sgtm_load_free(load)) { /* void */ }
 }
 
 
 void
 sgtm_load_known(sgtm_load_t *load, const unsigned char *sum)
 {
-    memcpy(sgtm_load_slot(load->known, sum), sum, SGTM_REGISTRY_SUM);
+    if (load->known->n <= load->known->mask / 2) {
+        memcpy(sgtm_load_slot(load->known, sum), sum, SGTM_REGISTRY_SUM);
+        load->known->n++;
+    }
 }
 
 
@@ -338,6 +350,9 @@ sgtm_load_look_again(sgtm_load_t *load)
     }
 
     load->phase = SGTM_LOAD_END;
+
+    sgtm_tenant_index_destroy(load->index);
+    load->index = NULL;
 
     if (!sgtm_look_same(&load->walk.look, &load->look)) {
         return SGTM_LOAD_CHANGED;

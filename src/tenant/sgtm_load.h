@@ -98,7 +98,10 @@ typedef struct {
  */
 sgtm_load_t *sgtm_load_create(const sgtm_load_conf_t *conf, size_t known);
 
-/* a record of this sum need not be kept: it is there already */
+/*
+ * A record of this sum need not be kept: it is there already.  More of them
+ * than were announced may be forgotten.
+ */
 void sgtm_load_known(sgtm_load_t *load, const unsigned char *sum);
 
 /*
@@ -107,7 +110,10 @@ void sgtm_load_known(sgtm_load_t *load, const unsigned char *sum);
  */
 unsigned sgtm_load_step(sgtm_load_t *load);
 
-/* frees it, at any time */
+/* frees a part of it; returns 1 as long as there is more, 0: it is gone */
+int sgtm_load_free(sgtm_load_t *load);
+
+/* frees all of it, at any time; load may be NULL */
 void sgtm_load_destroy(sgtm_load_t *load);
 
 

@@ -94,32 +94,28 @@ sgtm_registry_create(void *mem, size_t size, unsigned slots,
 int
 sgtm_registry_attach(sgtm_registry_t *reg, sgtm_registry_reader_t *reader)
 {
-    size_t                 i, look;
+    size_t                 i;
     uint64_t               owner;
     sgtm_registry_slot_t  *slot;
 
     memset(reader, 0, sizeof(sgtm_registry_reader_t));
 
-    /* whether others are still there is asked only if it has to be */
+    for (i = 0; i < reg->nslots; i++) {
 
-    for (look = 0; look < 2; look++) {
-        for (i = 0; i < reg->nslots; i++) {
+        slot = &reg->slots[i];
+        owner = atomic_load(&slot->owner);
 
-            slot = &reg->slots[i];
-            owner = atomic_load(&slot->owner);
+        if (owner != 0 && sgtm_process_alive(owner)) {
+            continue;
+        }
 
-            if (owner != 0 && (!look || sgtm_process_alive(owner))) {
-                continue;
-            }
-
-            if (atomic_compare_exchange_strong(&slot->owner, &owner,
-                                               sgtm_process_self()))
-            {
-                atomic_store(&slot->oldest, 0);
-                reader->registry = reg;
-                reader->slot = slot;
-                return SGTM_OK;
-            }
+        if (atomic_compare_exchange_strong(&slot->owner, &owner,
+                                           sgtm_process_self()))
+        {
+            atomic_store(&slot->oldest, 0);
+            reader->registry = reg;
+            reader->slot = slot;
+            return SGTM_OK;
         }
     }
 

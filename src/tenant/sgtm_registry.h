@@ -98,8 +98,8 @@ sgtm_registry_t *sgtm_registry_create(void *mem, size_t size, unsigned slots,
 /* readers */
 
 /*
- * Takes a slot for the process, or one of a process that is gone.
- * SGTM_DECLINED: all are taken.  A process that forks does so before.
+ * Takes a slot for the process: a free one, or that of a process that is gone.
+ * SGTM_DECLINED: all are taken.
  */
 int sgtm_registry_attach(sgtm_registry_t *reg, sgtm_registry_reader_t *reader);
 

@@ -22,7 +22,7 @@ typedef struct {
 
 
 static void sgtm_registry_write(sgtm_registry_t *reg);
-static void sgtm_registry_written(sgtm_registry_t *reg);
+static void sgtm_registry_written(sgtm_registry_t *reg, int changed);
 static int sgtm_registry_claims(const sgtm_registry_t *reg,
     const sgtm_registry_put_t *put, unsigned source, uint32_t pass,
     sgtm_registry_conflict_t *conflict);
@@ -86,12 +86,14 @@ sgtm_registry_write(sgtm_registry_t *reg)
 
 
 static void
-sgtm_registry_written(sgtm_registry_t *reg)
+sgtm_registry_written(sgtm_registry_t *reg, int changed)
 {
     sgtm_registry_order();
 
-    (void) atomic_fetch_add(&reg->generation, 1);
-    sgtm_registry_order();
+    if (changed) {
+        (void) atomic_fetch_add(&reg->generation, 1);
+        sgtm_registry_order();
+    }
 
     atomic_store(&reg->condition, SGTM_REGISTRY_SOUND);
     sgtm_registry_order();
@@ -181,7 +183,7 @@ sgtm_registry_put(sgtm_registry_t *reg, unsigned source, uint32_t pass,
         node->pass = reg->passes[source];
     }
 
-    sgtm_registry_written(reg);
+    sgtm_registry_written(reg, rc == SGTM_REGISTRY_OK);
 
     return rc;
 }
@@ -469,7 +471,7 @@ sgtm_registry_remove(sgtm_registry_t *reg, unsigned source,
     if (node->source == source) {
         sgtm_registry_write(reg);
         sgtm_registry_end(reg, link);
-        sgtm_registry_written(reg);
+        sgtm_registry_written(reg, 1);
     }
 
     return SGTM_REGISTRY_OK;
@@ -521,6 +523,7 @@ int
 sgtm_registry_sweep(sgtm_registry_t *reg, unsigned source, uint32_t pass,
     size_t *next, size_t n, size_t *removed)
 {
+    uint32_t      hosts, records;
     sgtm_ref_t    ref;
     sgtm_link_t  *link;
     sgtm_node_t  *node;
@@ -532,6 +535,9 @@ sgtm_registry_sweep(sgtm_registry_t *reg, unsigned source, uint32_t pass,
     if (pass != reg->passes[source]) {
         return SGTM_REGISTRY_STALE;
     }
+
+    hosts = reg->counts.hosts;
+    records = reg->counts.records;
 
     sgtm_registry_write(reg);
 
@@ -557,7 +563,8 @@ sgtm_registry_sweep(sgtm_registry_t *reg, unsigned source, uint32_t pass,
         }
     }
 
-    sgtm_registry_written(reg);
+    sgtm_registry_written(reg, hosts != reg->counts.hosts
+                               || records != reg->counts.records);
 
     return (*next < reg->nids) ? SGTM_REGISTRY_WAIT : SGTM_REGISTRY_OK;
 }
