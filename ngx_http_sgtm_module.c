@@ -15,6 +15,8 @@
 #include "delivery/ngx_http_sgtm_courier.h"
 #include "delivery/ngx_http_sgtm_keeper.h"
 #include "delivery/ngx_http_sgtm_spool.h"
+#include "tenant/ngx_http_sgtm_tenants.h"
+#include "tenant/ngx_http_sgtm_tenants_file.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 #include "gate/ngx_http_sgtm_answer.h"
 #include "gate/ngx_http_sgtm_dedup.h"
@@ -54,6 +56,27 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
     { ngx_string("sgtm_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_http_sgtm_conf_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_tenants"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_tenants,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_endpoints"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_sgtm_conf_endpoints,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_key_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_key_file,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -311,7 +334,7 @@ ngx_module_t  ngx_http_sgtm_module = {
     ngx_http_sgtm_init_process,            /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_sgtm_tenants_exit_process,    /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -333,7 +356,9 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
 
     /* a status without a gateway has counters to show, too: all zero */
 
-    if (ngx_http_sgtm_zone_add(cf, smcf) != NGX_OK) {
+    if (ngx_http_sgtm_zone_add(cf, smcf) != NGX_OK
+        || ngx_http_sgtm_tenants_read(cf, smcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -360,7 +385,9 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_sgtm_init_module(ngx_cycle_t *cycle)
 {
-    if (ngx_http_sgtm_variables_init(cycle) != NGX_OK) {
+    if (ngx_http_sgtm_variables_init(cycle) != NGX_OK
+        || ngx_http_sgtm_tenants_init_module(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -371,6 +398,12 @@ ngx_http_sgtm_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_sgtm_init_process(ngx_cycle_t *cycle)
 {
+    if (ngx_http_sgtm_tenants_init_process(cycle) != NGX_OK
+        || ngx_http_sgtm_tenants_file_init_process(cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_sgtm_spool_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }

@@ -21,6 +21,7 @@
 #include "hit/sgtm_redact.h"
 #include "hit/sgtm_route.h"
 #include "gate/sgtm_seen.h"
+#include "lib/sgtm_seal.h"
 #include "tenant/sgtm_form.h"
 #include "tenant/sgtm_words.h"
 
@@ -154,6 +155,7 @@ typedef struct ngx_http_sgtm_courier_s   ngx_http_sgtm_courier_t;
 typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
 typedef struct ngx_http_sgtm_rate_s      ngx_http_sgtm_rate_t;
 typedef struct ngx_http_sgtm_webhook_s   ngx_http_sgtm_webhook_t;
+typedef struct ngx_http_sgtm_tenants_s   ngx_http_sgtm_tenants_t;
 
 
 /* a tenant that the configuration names */
@@ -179,6 +181,11 @@ typedef struct {
 
     ngx_rbtree_t               scripts;    /* ngx_http_sgtm_script_t */
     ngx_rbtree_node_t          scripts_sentinel;
+
+    ngx_http_sgtm_tenants_t   *source;     /* of records; NULL: none */
+    ngx_array_t               *endpoints;  /* of ngx_str_t: those that records
+                                              may name */
+    sgtm_keys_t               *keys;       /* that open their secrets */
 
     ngx_http_sgtm_spool_t     *spool;      /* NULL: there is none */
     ngx_rbtree_t               targets;    /* of ngx_http_sgtm_target_t */

@@ -12,6 +12,7 @@
 #include "gate/ngx_http_sgtm_handler.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "ops/ngx_http_sgtm_counters.h"
+#include "tenant/ngx_http_sgtm_tenants.h"
 
 
 typedef ngx_int_t (*ngx_http_sgtm_variable_pt)(ngx_http_request_t *r,
@@ -26,6 +27,8 @@ static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_record(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_detached(ngx_http_request_t *r,
     uintptr_t data, ngx_str_t *value);
 
@@ -113,6 +116,12 @@ static ngx_http_variable_t  ngx_http_sgtm_vars[] = {
     { ngx_string("sgtm_gate_time"), NULL, ngx_http_sgtm_variable_ctx,
       (uintptr_t) ngx_http_sgtm_variable_gate_time,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_record"), NULL, ngx_http_sgtm_variable_record,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_record_version"), NULL, ngx_http_sgtm_variable_record,
+      1, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -312,6 +321,46 @@ ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
 
     v->data = value->data;
     v->len = value->len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The id of the record that serves the host, or its version: copies, since the
+ * record may be left before the request ends.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_variable_record(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_sgtm_record_t  *record;
+
+    record = ngx_http_sgtm_tenants_find(r);
+
+    if (record == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = data ? NGX_INT64_LEN : record->tenant->id.len;
+    v->data = ngx_pnalloc(r->pool, v->len);
+
+    if (v->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (data) {
+        v->len = ngx_sprintf(v->data, "%L", record->tenant->version) - v->data;
+
+    } else {
+        ngx_memcpy(v->data, record->tenant->id.data, v->len);
+    }
+
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;

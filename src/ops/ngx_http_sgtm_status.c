@@ -10,6 +10,7 @@
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_status.h"
+#include "ngx_http_sgtm_status_registry.h"
 #include "ngx_http_sgtm_status_spool.h"
 
 
@@ -293,6 +294,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
                                "{\"since\":%T,", zone->created);
 
     if (ngx_http_sgtm_status_spool_json(w, zone) != NGX_OK
+        || ngx_http_sgtm_status_registry_json(w) != NGX_OK
         || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK)
     {
         return NGX_ERROR;
@@ -460,6 +462,7 @@ ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
     }
 
     if (ngx_http_sgtm_status_spool_text(w, zone) != NGX_OK
+        || ngx_http_sgtm_status_registry_text(w) != NGX_OK
         || ngx_http_sgtm_write_text_latency(w, zone) != NGX_OK)
     {
         return NGX_ERROR;

@@ -76,7 +76,7 @@ ngx_http_sgtm_zone_add(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf)
 {
     if (smcf->zone_size == 0) {
 
-        if (!smcf->gateways) {
+        if (!smcf->gateways && smcf->source == NULL) {
             return NGX_OK;
         }
 
@@ -134,7 +134,11 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     rc = ngx_http_sgtm_zone_tenants(shm_zone, zone, smcf->tenants.root,
                                     smcf->tenants.sentinel);
 
-    /* it takes what is left, and is left to the configurations to come */
+    /* they take what is left, and are left to the configurations to come */
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_sgtm_tenants_init_zone(shm_zone, smcf);
+    }
 
     if (rc == NGX_OK && smcf->dedup && zone->dedup == NULL) {
 

@@ -4,7 +4,8 @@
  *
  * The module's shared memory.  A tenant that the configuration names has one
  * block of counters in it, found by its id again after a reload; everything
- * else shares the block "_other", so that no request can use up memory.
+ * else shares the block "_other", so that no request can use up memory.  What
+ * is left is divided between records of tenants and what sgtm_dedup has seen.
  */
 
 
@@ -16,6 +17,7 @@
 #include "../delivery/ngx_http_sgtm_courier.h"
 #include "../delivery/ngx_http_sgtm_spool.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_tenants.h"
 
 
 #define NGX_HTTP_SGTM_ZONE_MIN      (64 * 1024)
@@ -28,7 +30,8 @@ typedef struct {
     ngx_rbtree_t               tenants;    /* ngx_http_sgtm_zone_node_t */
     ngx_rbtree_node_t          sentinel;
     time_t                     created;
-    ngx_http_sgtm_dedup_table_t  *dedup;   /* NULL: was never configured */
+    ngx_http_sgtm_records_t   *records;    /* NULL: was never configured */
+    ngx_http_sgtm_dedup_table_t  *dedup;   /* the same */
     ngx_http_sgtm_latency_t    latency;
     ngx_http_sgtm_spool_stat_t spool;
     ngx_http_sgtm_courier_stat_t  courier;
