@@ -25,12 +25,12 @@
 #define NGX_HTTP_SGTM_SCRIPT_ETAG   (2 * 16 + 2)
 
 
-static ngx_int_t ngx_http_sgtm_script_plain(ngx_conf_t *cf,
+static ngx_int_t ngx_http_sgtm_script_plain(ngx_pool_t *pool,
     ngx_http_sgtm_script_t *script, ngx_str_t *json);
 static size_t ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
-static ngx_int_t ngx_http_sgtm_script_gzip(ngx_conf_t *cf,
-    ngx_http_sgtm_script_t *script);
-static ngx_int_t ngx_http_sgtm_script_etag(ngx_conf_t *cf,
+static ngx_int_t ngx_http_sgtm_script_gzip(ngx_pool_t *pool,
+    ngx_pool_t *temp_pool, ngx_http_sgtm_script_t *script);
+static ngx_int_t ngx_http_sgtm_script_etag(ngx_pool_t *pool,
     ngx_http_sgtm_script_variant_t *v);
 
 static ngx_int_t ngx_http_sgtm_script_headers(ngx_http_request_t *r,
@@ -52,7 +52,7 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
 
-    if (ngx_http_sgtm_settings(cf, conf, prefix, &json) != NGX_OK) {
+    if (ngx_http_sgtm_settings(cf->temp_pool, conf, prefix, &json) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -65,14 +65,8 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
         return NGX_OK;
     }
 
-    script = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_script_t));
+    script = ngx_http_sgtm_script_make(cf->pool, cf->temp_pool, &json);
     if (script == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_sgtm_script_plain(cf, script, &json) != NGX_OK
-        || ngx_http_sgtm_script_gzip(cf, script) != NGX_OK)
-    {
         return NGX_ERROR;
     }
 
@@ -86,8 +80,27 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 }
 
 
+ngx_http_sgtm_script_t *
+ngx_http_sgtm_script_make(ngx_pool_t *pool, ngx_pool_t *temp_pool,
+    ngx_str_t *json)
+{
+    ngx_http_sgtm_script_t  *script;
+
+    script = ngx_pcalloc(pool, sizeof(ngx_http_sgtm_script_t));
+
+    if (script == NULL
+        || ngx_http_sgtm_script_plain(pool, script, json) != NGX_OK
+        || ngx_http_sgtm_script_gzip(pool, temp_pool, script) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return script;
+}
+
+
 static ngx_int_t
-ngx_http_sgtm_script_plain(ngx_conf_t *cf, ngx_http_sgtm_script_t *script,
+ngx_http_sgtm_script_plain(ngx_pool_t *pool, ngx_http_sgtm_script_t *script,
     ngx_str_t *json)
 {
     u_char     *p;
@@ -99,7 +112,7 @@ ngx_http_sgtm_script_plain(ngx_conf_t *cf, ngx_http_sgtm_script_t *script,
                 + json->len
                 + ngx_http_sgtm_script_copy(NULL, ngx_http_sgtm_snippet_tail);
 
-    body->data = ngx_pnalloc(cf->pool, body->len);
+    body->data = ngx_pnalloc(pool, body->len);
     if (body->data == NULL) {
         return NGX_ERROR;
     }
@@ -114,7 +127,7 @@ ngx_http_sgtm_script_plain(ngx_conf_t *cf, ngx_http_sgtm_script_t *script,
 
     (void) ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_tail);
 
-    return ngx_http_sgtm_script_etag(cf, &script->plain);
+    return ngx_http_sgtm_script_etag(pool, &script->plain);
 }
 
 
@@ -141,7 +154,8 @@ ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts)
 #if (NGX_ZLIB && NGX_HTTP_GZIP)
 
 static ngx_int_t
-ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
+ngx_http_sgtm_script_gzip(ngx_pool_t *pool, ngx_pool_t *temp_pool,
+    ngx_http_sgtm_script_t *script)
 {
     int         rc;
     size_t      size;
@@ -155,7 +169,7 @@ ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
 
     size = body->len + body->len / 8 + 128;
 
-    out = ngx_pnalloc(cf->temp_pool, size);
+    out = ngx_pnalloc(temp_pool, size);
     if (out == NULL) {
         return NGX_ERROR;
     }
@@ -165,8 +179,8 @@ ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
     rc = deflateInit2(&zs, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16,
                       MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY);
     if (rc != Z_OK) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "deflateInit2() failed: %d",
-                      rc);
+        ngx_log_error(NGX_LOG_EMERG, pool->log, 0,
+                      "deflateInit2() failed: %d", rc);
         return NGX_ERROR;
     }
 
@@ -182,25 +196,26 @@ ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
     (void) deflateEnd(&zs);
 
     if (rc != Z_STREAM_END) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "deflate() failed: %d", rc);
+        ngx_log_error(NGX_LOG_EMERG, pool->log, 0, "deflate() failed: %d", rc);
         return NGX_ERROR;
     }
 
     script->gzip.body.len = size;
-    script->gzip.body.data = ngx_pnalloc(cf->pool, size);
+    script->gzip.body.data = ngx_pnalloc(pool, size);
     if (script->gzip.body.data == NULL) {
         return NGX_ERROR;
     }
 
     ngx_memcpy(script->gzip.body.data, out, size);
 
-    return ngx_http_sgtm_script_etag(cf, &script->gzip);
+    return ngx_http_sgtm_script_etag(pool, &script->gzip);
 }
 
 #else
 
 static ngx_int_t
-ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
+ngx_http_sgtm_script_gzip(ngx_pool_t *pool, ngx_pool_t *temp_pool,
+    ngx_http_sgtm_script_t *script)
 {
     return NGX_OK;
 }
@@ -209,7 +224,7 @@ ngx_http_sgtm_script_gzip(ngx_conf_t *cf, ngx_http_sgtm_script_t *script)
 
 
 static ngx_int_t
-ngx_http_sgtm_script_etag(ngx_conf_t *cf, ngx_http_sgtm_script_variant_t *v)
+ngx_http_sgtm_script_etag(ngx_pool_t *pool, ngx_http_sgtm_script_variant_t *v)
 {
     u_char     *p;
     u_char      md5[16];
@@ -219,7 +234,7 @@ ngx_http_sgtm_script_etag(ngx_conf_t *cf, ngx_http_sgtm_script_variant_t *v)
     ngx_md5_update(&ctx, v->body.data, v->body.len);
     ngx_md5_final(md5, &ctx);
 
-    p = ngx_pnalloc(cf->pool, NGX_HTTP_SGTM_SCRIPT_ETAG);
+    p = ngx_pnalloc(pool, NGX_HTTP_SGTM_SCRIPT_ETAG);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -241,6 +256,7 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
     ngx_int_t                        rc;
     ngx_buf_t                       *b;
     ngx_chain_t                      out;
+    ngx_http_sgtm_ctx_t             *ctx;
     ngx_http_sgtm_loc_conf_t        *slcf;
     ngx_http_sgtm_script_variant_t  *v;
 
@@ -251,7 +267,8 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_ALLOWED;
     }
 
-    slcf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
+    slcf = ctx->conf;
 
     if (slcf->script == NULL) {
         return NGX_HTTP_NOT_FOUND;

@@ -34,7 +34,14 @@ struct ngx_http_sgtm_script_s {
 ngx_int_t ngx_http_sgtm_script_create(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *prefix);
 
-/* the content handler that answers with the location's conf->script */
+/*
+ * A script with these settings, made in the pool; temp_pool is for what is of
+ * no use afterwards.  NULL: no memory, or zlib has failed, which is logged.
+ */
+ngx_http_sgtm_script_t *ngx_http_sgtm_script_make(ngx_pool_t *pool,
+    ngx_pool_t *temp_pool, ngx_str_t *json);
+
+/* the content handler that answers with ctx->conf->script */
 ngx_int_t ngx_http_sgtm_script_handler(ngx_http_request_t *r);
 
 

@@ -12,7 +12,7 @@
 #define NGX_HTTP_SGTM_JSON_ESCAPE  6
 
 
-static ngx_int_t ngx_http_sgtm_settings_prefix(ngx_conf_t *cf,
+static ngx_int_t ngx_http_sgtm_settings_prefix(ngx_pool_t *pool,
     ngx_str_t *name, ngx_str_t *prefix);
 static void ngx_http_sgtm_settings_tag_id(ngx_http_sgtm_loc_conf_t *conf,
     ngx_str_t *id);
@@ -27,7 +27,7 @@ static ngx_str_t  ngx_http_sgtm_granted = ngx_string("granted");
 
 
 ngx_int_t
-ngx_http_sgtm_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
+ngx_http_sgtm_settings(ngx_pool_t *pool, ngx_http_sgtm_loc_conf_t *conf,
     ngx_str_t *name, ngx_str_t *json)
 {
     u_char      *p;
@@ -35,7 +35,7 @@ ngx_http_sgtm_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     ngx_str_t    prefix, container, tag;
     ngx_uint_t   i;
 
-    if (ngx_http_sgtm_settings_prefix(cf, name, &prefix) != NGX_OK) {
+    if (ngx_http_sgtm_settings_prefix(pool, name, &prefix) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -53,7 +53,7 @@ ngx_http_sgtm_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
                 * (prefix.len + conf->script_name.len + container.len
                    + tag.len);
 
-    json->data = ngx_pnalloc(cf->temp_pool, len);
+    json->data = ngx_pnalloc(pool, len);
     if (json->data == NULL) {
         return NGX_ERROR;
     }
@@ -96,7 +96,7 @@ ngx_http_sgtm_settings(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
  */
 
 static ngx_int_t
-ngx_http_sgtm_settings_prefix(ngx_conf_t *cf, ngx_str_t *name,
+ngx_http_sgtm_settings_prefix(ngx_pool_t *pool, ngx_str_t *name,
     ngx_str_t *prefix)
 {
     u_char  *p;
@@ -104,7 +104,7 @@ ngx_http_sgtm_settings_prefix(ngx_conf_t *cf, ngx_str_t *name,
 
     escapes = ngx_escape_uri(NULL, name->data, name->len, NGX_ESCAPE_URI);
 
-    p = ngx_pnalloc(cf->temp_pool, name->len + 2 * escapes + 1);
+    p = ngx_pnalloc(pool, name->len + 2 * escapes + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }

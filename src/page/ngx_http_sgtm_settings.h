@@ -15,10 +15,10 @@
 
 /*
  * The settings of a completely merged gateway as a JSON object: data only, of
- * ASCII, that means nothing in a script or in HTML.  It lies in cf->temp_pool.
+ * ASCII, that means nothing in a script or in HTML.  It lies in the pool.
  * NGX_OK or NGX_ERROR.
  */
-ngx_int_t ngx_http_sgtm_settings(ngx_conf_t *cf,
+ngx_int_t ngx_http_sgtm_settings(ngx_pool_t *pool,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *prefix, ngx_str_t *json);
 
 
