@@ -141,6 +141,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_SIGNATURE,
     NGX_HTTP_SGTM_REASON_STALE,
     NGX_HTTP_SGTM_REASON_TOPIC,        /* a webhook of no use here */
+    NGX_HTTP_SGTM_REASON_HOST,         /* no record has it */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -156,6 +157,7 @@ typedef struct ngx_http_sgtm_target_s    ngx_http_sgtm_target_t;
 typedef struct ngx_http_sgtm_rate_s      ngx_http_sgtm_rate_t;
 typedef struct ngx_http_sgtm_webhook_s   ngx_http_sgtm_webhook_t;
 typedef struct ngx_http_sgtm_tenants_s   ngx_http_sgtm_tenants_t;
+typedef struct ngx_http_sgtm_overlay_s   ngx_http_sgtm_overlay_t;
 
 
 /* a tenant that the configuration names */
@@ -309,6 +311,8 @@ typedef struct {
     sgtm_ids_t                 script_ids;     /* may be served */
     ngx_http_sgtm_script_t    *script;
     ngx_http_sgtm_target_t    *target;         /* NULL: nothing is queued */
+    unsigned                   own_fallback:1; /* not by the tier */
+    unsigned                   records_only:1; /* it has no ids itself */
 } ngx_http_sgtm_loc_conf_t;
 
 
@@ -316,7 +320,9 @@ typedef struct {
 
 typedef struct {
     ngx_http_request_t        *request;
-    ngx_http_sgtm_loc_conf_t  *conf;
+    ngx_http_sgtm_loc_conf_t  *conf;       /* in force for this request */
+    ngx_http_sgtm_loc_conf_t  *base;       /* the location's */
+    ngx_http_sgtm_overlay_t   *overlay;    /* of a record; NULL: conf is base */
     ngx_http_sgtm_tenant_t    *tenant;
 
     ngx_str_t                  path;       /* below the prefix, normalised */
@@ -346,6 +352,7 @@ typedef struct {
     ngx_uint_t                 upstream_status;
     uint64_t                   gate_time;  /* nanoseconds */
     uint64_t                   client;     /* of a hit that may be queued */
+    uint64_t                   generation; /* of records that are read */
     sgtm_seen_ref_t           *reserved;   /* events, by dedup */
     ngx_http_sgtm_dedup_list_t  *detached; /* the same, past the end */
 
@@ -359,6 +366,7 @@ typedef struct {
     uint8_t                    route;      /* ngx_http_sgtm_route_e */
     uint8_t                    disposition;
 
+    unsigned                   reading:1;  /* records: to be left */
     unsigned                   entered:1;  /* PREACCESS has begun */
     unsigned                   started:1;  /* PRECONTENT has begun */
     unsigned                   closed:1;   /* by an HTTP/2 client */

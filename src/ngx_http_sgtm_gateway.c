@@ -26,7 +26,7 @@ static void ngx_http_sgtm_gateway_warn_lost(ngx_conf_t *cf,
 static ngx_int_t ngx_http_sgtm_gateway_tenant(ngx_conf_t *cf,
     ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_gateway_ids(ngx_conf_t *cf,
-    ngx_http_sgtm_loc_conf_t *conf);
+    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_gateway_consent(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_gateway_tables(ngx_conf_t *cf,
@@ -68,7 +68,7 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 
     if (ngx_http_sgtm_gateway_delivery(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
-        || ngx_http_sgtm_gateway_ids(cf, conf) != NGX_OK
+        || ngx_http_sgtm_gateway_ids(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_consent(cf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_tables(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_script_create(cf, conf, &conf->prefix) != NGX_OK
@@ -95,7 +95,10 @@ ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
                       "there is nowhere to forward to", &clcf->name);
     }
 
-    if (conf->script_ids.nelts == 0) {
+    if (conf->records_only) {
+        /* what it lets through is theirs to say */
+
+    } else if (conf->script_ids.nelts == 0) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "location \"%V\" has \"sgtm on\" but neither "
                       "\"sgtm_tag_id\" nor \"sgtm_container\": "
@@ -149,12 +152,6 @@ ngx_http_sgtm_gateway_delivery(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
     char        *missing;
     ngx_uint_t   queue;
 
-    static ngx_uint_t  fallbacks[] = {
-        NGX_HTTP_SGTM_FALLBACK_QUEUE,      /* enterprise */
-        NGX_HTTP_SGTM_FALLBACK_CLIENT,     /* professional */
-        NGX_HTTP_SGTM_FALLBACK_OFF         /* starter */
-    };
-
     missing = smcf->spool == NULL ? "sgtm_spool"
               : conf->courier == NULL ? "sgtm_courier" : NULL;
 
@@ -168,11 +165,12 @@ ngx_http_sgtm_gateway_delivery(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
         return NGX_ERROR;
     }
 
-    if (conf->fallback == NGX_CONF_UNSET_UINT) {
-        conf->fallback = fallbacks[conf->tier];
+    conf->own_fallback = (conf->fallback != NGX_CONF_UNSET_UINT);
 
-        if (missing && conf->fallback == NGX_HTTP_SGTM_FALLBACK_QUEUE) {
-            conf->fallback = NGX_HTTP_SGTM_FALLBACK_OFF;
+    if (!conf->own_fallback) {
+        conf->fallback = ngx_http_sgtm_fallback_of_tier(conf->tier, !missing);
+
+        if (missing && conf->tier == NGX_HTTP_SGTM_TIER_ENTERPRISE) {
             ngx_http_sgtm_gateway_warn_lost(cf, smcf, conf, missing);
         }
     }
@@ -246,7 +244,8 @@ ngx_http_sgtm_gateway_tenant(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
 
 
 static ngx_int_t
-ngx_http_sgtm_gateway_ids(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
+ngx_http_sgtm_gateway_ids(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
+    ngx_http_sgtm_loc_conf_t *conf)
 {
     size_t       n;
     u_char      *last;
@@ -256,6 +255,7 @@ ngx_http_sgtm_gateway_ids(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
         + (conf->tag_ids ? conf->tag_ids->nelts : 0);
 
     if (n == 0) {
+        conf->records_only = (smcf->source != NULL);
         return NGX_OK;
     }
 

@@ -101,6 +101,23 @@ ngx_http_sgtm_fallback_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
 
 ngx_uint_t
+ngx_http_sgtm_fallback_of_tier(ngx_uint_t tier, ngx_uint_t queue)
+{
+    static ngx_uint_t  fallbacks[] = {
+        NGX_HTTP_SGTM_FALLBACK_QUEUE,      /* enterprise */
+        NGX_HTTP_SGTM_FALLBACK_CLIENT,     /* professional */
+        NGX_HTTP_SGTM_FALLBACK_OFF         /* starter */
+    };
+
+    if (fallbacks[tier] == NGX_HTTP_SGTM_FALLBACK_QUEUE && !queue) {
+        return NGX_HTTP_SGTM_FALLBACK_OFF;
+    }
+
+    return fallbacks[tier];
+}
+
+
+ngx_uint_t
 ngx_http_sgtm_fallback_is(ngx_http_request_t *r)
 {
     ngx_uint_t  i;

@@ -20,6 +20,9 @@
 ngx_int_t ngx_http_sgtm_fallback_add(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 
+/* the default of a tier, where hits can be queued or not */
+ngx_uint_t ngx_http_sgtm_fallback_of_tier(ngx_uint_t tier, ngx_uint_t queue);
+
 /* whether that error_page has led the request here */
 ngx_uint_t ngx_http_sgtm_fallback_is(ngx_http_request_t *r);
 

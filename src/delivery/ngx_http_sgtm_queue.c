@@ -226,7 +226,7 @@ ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put)
         ngx_http_sgtm_dedup_settle(ctx->detached, put->rc == NGX_OK);
 
         if (put->rc != NGX_OK) {
-            ngx_http_sgtm_count_unkept(ctx->tenant);
+            ngx_http_sgtm_count_unkept(&put->record.tenant);
         }
 
         r->write_event_handler(r);
@@ -293,7 +293,6 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (put) {
         put->handler = ngx_http_sgtm_queue_late;
-        put->data = ctx->tenant;
         put->reserved = ngx_http_sgtm_dedup_detach(ctx);
 
         if (ngx_http_sgtm_spool_put(put) == NGX_OK) {
@@ -316,11 +315,9 @@ ngx_http_sgtm_queue_end(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 static void
 ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put)
 {
-    ngx_http_sgtm_tenant_t *tenant = put->data;
-
     ngx_http_sgtm_dedup_settle(put->reserved, put->rc == NGX_OK);
 
     if (put->rc != NGX_OK) {
-        ngx_http_sgtm_count_unkept(tenant);
+        ngx_http_sgtm_count_unkept(&put->record.tenant);
     }
 }

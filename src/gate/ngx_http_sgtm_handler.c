@@ -22,6 +22,7 @@
 #include "ngx_http_sgtm_limit.h"
 #include "ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_origin.h"
+#include "ngx_http_sgtm_overlay.h"
 #include "ngx_http_sgtm_route.h"
 #include "ngx_http_sgtm_setcookie.h"
 
@@ -37,13 +38,11 @@ static void ngx_http_sgtm_run(ngx_http_request_t *r,
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static void ngx_http_sgtm_enter(ngx_http_request_t *r,
+static ngx_int_t ngx_http_sgtm_enter(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_check(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_check_rate(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static ngx_int_t ngx_http_sgtm_refuse(ngx_http_sgtm_ctx_t *ctx,
     ngx_uint_t reason, ngx_int_t status);
@@ -145,9 +144,13 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-    } else if (ctx->conf != conf || !r->valid_unparsed_uri) {
+    } else if (ctx->base != conf || !r->valid_unparsed_uri) {
+
         /* an "if", a "rewrite" or a "set $args" has chosen anew */
-        ngx_http_sgtm_enter(r, ctx, conf);
+
+        if (ngx_http_sgtm_enter(r, ctx, conf) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     ctx->entered = 1;
@@ -418,24 +421,36 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 
     ngx_http_sgtm_log_init(r);
 
-    ngx_http_sgtm_enter(r, ctx, conf);
-
-    return ctx;
+    return (ngx_http_sgtm_enter(r, ctx, conf) == NGX_OK) ? ctx : NULL;
 }
 
 
 /* a tenant from variables waits: the rewrite phase may still set them */
 
-static void
+static ngx_int_t
 ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_loc_conf_t *conf)
 {
+    ngx_int_t                   rc;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    ctx->base = conf;
     ctx->conf = conf;
+    ctx->overlay = NULL;
     ctx->tenant = conf->fixed_tenant;
+
+    rc = ctx->tenant ? ngx_http_sgtm_overlay_static(r, ctx) : NGX_OK;
+
+    if (rc == NGX_DECLINED && conf->records_only && conf->tenant == NULL) {
+        smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
+        ctx->tenant = smcf->other;
+    }
 
     ngx_str_null(&ctx->decoded);
 
     ngx_http_sgtm_route(r, ctx);
+
+    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -457,9 +472,24 @@ ngx_http_sgtm_set_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ctx->tenant = ngx_http_sgtm_tenant_find(smcf, &id);
+    switch (ngx_http_sgtm_overlay_id(r, ctx, &id)) {
 
-    return NGX_OK;
+    case NGX_OK:
+
+        /* it may have another name for the script */
+
+        ngx_str_null(&ctx->decoded);
+        ngx_http_sgtm_route(r, ctx);
+
+        return NGX_OK;
+
+    case NGX_DECLINED:
+        ctx->tenant = ngx_http_sgtm_tenant_find(smcf, &id);
+        return NGX_OK;
+
+    default: /* NGX_ERROR */
+        return NGX_ERROR;
+    }
 }
 
 
@@ -472,6 +502,11 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ngx_http_sgtm_loc_conf_t  *conf;
 
     conf = ctx->conf;
+
+    if (conf->records_only && ctx->overlay == NULL) {
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_HOST,
+                                    NGX_HTTP_NOT_FOUND);
+    }
 
     if (ngx_http_sgtm_route_method(r, ctx, &allow) != NGX_OK) {
 
@@ -536,50 +571,10 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     }
 
     if (conf->rate && !ctx->preview && ngx_http_sgtm_route_is_hit(ctx->route)) {
-        return ngx_http_sgtm_check_rate(r, ctx);
+        return ngx_http_sgtm_limit(r, ctx);
     }
 
     return NGX_DECLINED;
-}
-
-
-/* over the limit a hit is queued, or comes too early */
-
-static ngx_int_t
-ngx_http_sgtm_check_rate(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
-{
-    u_char      *p;
-    ngx_str_t    value;
-    ngx_uint_t   seconds;
-
-    seconds = ngx_http_sgtm_limit(ctx);
-
-    if (seconds == 0) {
-        return NGX_DECLINED;
-    }
-
-    ctx->reason = NGX_HTTP_SGTM_REASON_RATE;
-
-    if (ctx->conf->target) {
-        ctx->limited = 1;
-        return NGX_DECLINED;
-    }
-
-    ctx->disposition = NGX_HTTP_SGTM_LIMITED;
-
-    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
-    if (p == NULL) {
-        return ngx_http_sgtm_gate_fail(ctx);
-    }
-
-    value.data = p;
-    value.len = ngx_sprintf(p, "%ui", seconds) - p;
-
-    if (ngx_http_sgtm_answer_header(r, "Retry-After", &value) != NGX_OK) {
-        return ngx_http_sgtm_gate_fail(ctx);
-    }
-
-    return NGX_HTTP_TOO_MANY_REQUESTS;
 }
 
 
@@ -658,10 +653,12 @@ ngx_http_sgtm_end(void *data)
 }
 
 
-/* only marks the context in the request's pool */
+/* it marks the context in the request's pool, too */
 
 static void
 ngx_http_sgtm_cleanup(void *data)
 {
-    /* void */
+    ngx_http_sgtm_ctx_t *ctx = data;
+
+    ngx_http_sgtm_overlay_end(ctx);
 }

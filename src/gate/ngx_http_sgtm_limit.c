@@ -7,10 +7,15 @@
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_answer.h"
+#include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_limit.h"
 
 
 #define NGX_HTTP_SGTM_SECOND  1000000000ULL
+
+
+static ngx_uint_t ngx_http_sgtm_limit_take(ngx_http_sgtm_ctx_t *ctx);
 
 
 char *
@@ -69,8 +74,48 @@ ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-ngx_uint_t
-ngx_http_sgtm_limit(ngx_http_sgtm_ctx_t *ctx)
+ngx_int_t
+ngx_http_sgtm_limit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_str_t    value;
+    ngx_uint_t   seconds;
+
+    seconds = ngx_http_sgtm_limit_take(ctx);
+
+    if (seconds == 0) {
+        return NGX_DECLINED;
+    }
+
+    ctx->reason = NGX_HTTP_SGTM_REASON_RATE;
+
+    if (ctx->conf->target) {
+        ctx->limited = 1;
+        return NGX_DECLINED;
+    }
+
+    ctx->disposition = NGX_HTTP_SGTM_LIMITED;
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%ui", seconds) - p;
+
+    if (ngx_http_sgtm_answer_header(r, "Retry-After", &value) != NGX_OK) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    return NGX_HTTP_TOO_MANY_REQUESTS;
+}
+
+
+/* takes one hit; else in how many seconds there is one to take */
+
+static ngx_uint_t
+ngx_http_sgtm_limit_take(ngx_http_sgtm_ctx_t *ctx)
 {
     uint64_t               now, next, due;
     ngx_atomic_t          *arrival;

@@ -24,10 +24,12 @@ char *ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /*
- * Counts a hit against its tenant's limit, by the generic cell rate algorithm
- * (ITU-T I.371).  0: it is within it; else the seconds until one is again.
+ * Counts a hit against its tenant's limit, ctx->conf->rate, by the generic cell
+ * rate algorithm (ITU-T I.371).  Over it a hit is to be queued, ctx->limited,
+ * or comes too early.  NGX_DECLINED: it goes on; or the status to answer with.
  */
-ngx_uint_t ngx_http_sgtm_limit(ngx_http_sgtm_ctx_t *ctx);
+ngx_int_t ngx_http_sgtm_limit(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
 
 
 #endif /* _NGX_HTTP_SGTM_LIMIT_H_INCLUDED_ */

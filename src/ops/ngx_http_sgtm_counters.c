@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../tenant/ngx_http_sgtm_tenants.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
 
@@ -104,7 +105,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("stale"), sgtm_string("signature"),
       sgtm_string("of another time") },
     { sgtm_string("topic"), sgtm_string("topic"),
-      sgtm_string("of no use here") }
+      sgtm_string("of no use here") },
+    { sgtm_string("host"), sgtm_string("host"),
+      sgtm_string("not known here") }
 };
 
 
@@ -300,15 +303,40 @@ ngx_http_sgtm_answered(ngx_http_request_t *r)
 
 
 void
-ngx_http_sgtm_count_unkept(ngx_http_sgtm_tenant_t *tenant)
+ngx_http_sgtm_count_unkept(const sgtm_str_t *id)
 {
-    ngx_http_sgtm_counters_t  *cn;
+    uint64_t                    generation;
+    const sgtm_tenant_t        *record;
+    ngx_http_sgtm_tenant_t     *tenant;
+    sgtm_registry_reader_t     *reader;
+    ngx_http_sgtm_counters_t   *cn;
+    ngx_http_sgtm_main_conf_t  *smcf;
 
+    smcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_sgtm_module);
+
+    tenant = ngx_http_sgtm_tenant_find(smcf, (ngx_str_t *) id);
     cn = tenant->counters;
+
+    reader = (tenant == smcf->other) ? ngx_http_sgtm_tenants_reader() : NULL;
+    generation = 0;
+
+    if (reader) {
+        generation = sgtm_registry_enter(reader);
+        record = sgtm_registry_id(reader->registry, id);
+
+        if (record) {
+            cn = sgtm_registry_state(reader->registry, record);
+        }
+    }
 
     (void) ngx_atomic_fetch_add(&cn->dispositions[NGX_HTTP_SGTM_QUEUED], -1);
     (void) ngx_atomic_fetch_add(&cn->dispositions[NGX_HTTP_SGTM_FAILED], 1);
     (void) ngx_atomic_fetch_add(&cn->reasons[NGX_HTTP_SGTM_REASON_SPOOL], 1);
+
+    if (reader) {
+        sgtm_registry_leave(reader, generation);
+    }
 }
 
 

@@ -91,8 +91,11 @@ void ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
 /* counts a request at its end */
 void ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx);
 
-/* a hit that has been counted as queued could not be kept after all */
-void ngx_http_sgtm_count_unkept(ngx_http_sgtm_tenant_t *tenant);
+/*
+ * A hit of a tenant that has been counted as queued could not be kept after
+ * all; the request may be gone, and its record, too.
+ */
+void ngx_http_sgtm_count_unkept(const sgtm_str_t *tenant);
 
 /* the monotonic clock, in nanoseconds */
 uint64_t ngx_http_sgtm_now(void);

@@ -413,6 +413,13 @@ ngx_http_sgtm_tenants_walk(ngx_http_sgtm_records_t *records, size_t *next,
 }
 
 
+sgtm_registry_reader_t *
+ngx_http_sgtm_tenants_reader(void)
+{
+    return ngx_http_sgtm_reader.slot ? &ngx_http_sgtm_reader : NULL;
+}
+
+
 ngx_http_sgtm_records_t *
 ngx_http_sgtm_tenants_records(ngx_http_sgtm_main_conf_t *smcf)
 {

@@ -113,6 +113,12 @@ void ngx_http_sgtm_tenants_leave(void *data);
 ngx_uint_t ngx_http_sgtm_tenants_walk(ngx_http_sgtm_records_t *records,
     size_t *next, size_t n, sgtm_registry_handler_pt handler, void *data);
 
+/*
+ * What this process reads records by: enter, find, leave; NULL: there is none,
+ * or it is no worker.
+ */
+sgtm_registry_reader_t *ngx_http_sgtm_tenants_reader(void);
+
 /* what workers share of it, NULL: there is none */
 ngx_http_sgtm_records_t *ngx_http_sgtm_tenants_records(
     ngx_http_sgtm_main_conf_t *smcf);

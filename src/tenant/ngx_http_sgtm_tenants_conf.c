@@ -177,6 +177,7 @@ ngx_http_sgtm_tenants_read(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf)
     source->conf.path = (char *) source->path.data;
     source->conf.keys = smcf->keys;
     source->conf.room = smcf->zone_size;
+    source->conf.state = sizeof(ngx_http_sgtm_counters_t);
 
     if (smcf->endpoints) {
         source->conf.endpoints = smcf->endpoints->elts;

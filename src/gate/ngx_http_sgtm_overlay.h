@@ -1,0 +1,54 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * A tenant's record in the gate: what it names takes the place of what the
+ * location has, for one request.
+ */
+
+
+#ifndef _NGX_HTTP_SGTM_OVERLAY_H_INCLUDED_
+#define _NGX_HTTP_SGTM_OVERLAY_H_INCLUDED_
+
+
+#include "../ngx_http_sgtm.h"
+#include "../tenant/sgtm_tenant.h"
+#include "ngx_http_sgtm_limit.h"
+
+
+/*
+ * Of one request, in its pool.  What has a length points into the record, which
+ * stays as it is until the request's pool is gone.
+ */
+
+struct ngx_http_sgtm_overlay_s {
+    ngx_http_sgtm_loc_conf_t   conf;
+    ngx_http_sgtm_tenant_t     tenant;
+    const sgtm_tenant_t       *record;
+    ngx_http_sgtm_rate_t       rate;
+    ngx_array_t                containers;
+    ngx_array_t                tag_ids;
+    ngx_array_t                origins;
+    sgtm_str_t                 ids[1];     /* where a list is the location's */
+};
+
+
+/*
+ * Each looks for the record of a request and puts it in force: ctx->overlay,
+ * ctx->conf and ctx->tenant.  NGX_OK; NGX_DECLINED: there is none, ctx->conf is
+ * the location's; NGX_ERROR: no memory.
+ */
+
+/* by the static id that sgtm_tenant gives, else by host, else by server_name */
+ngx_int_t ngx_http_sgtm_overlay_static(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/* by an id that variables have made */
+ngx_int_t ngx_http_sgtm_overlay_id(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_str_t *id);
+
+/* at the end of the request's pool: records may change and go from now on */
+void ngx_http_sgtm_overlay_end(ngx_http_sgtm_ctx_t *ctx);
+
+
+#endif /* _NGX_HTTP_SGTM_OVERLAY_H_INCLUDED_ */
