@@ -249,6 +249,7 @@ typedef struct {
  */
 
 typedef struct {
+    uint32_t                   serial;     /* no other has it */
     ngx_array_t               *redact;
     ngx_array_t               *set;
     ngx_array_t               *remove;

@@ -328,6 +328,8 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
     ngx_uint_t                i;
     ngx_http_sgtm_tables_t   *t, **tables;
 
+    static uint32_t  serial;
+
     tables = smcf->tables.elts;
 
     for (i = 0; i < smcf->tables.nelts; i++) {
@@ -350,6 +352,7 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
         return NGX_ERROR;
     }
 
+    t->serial = ++serial;
     t->redact = conf->redact;
     t->set = conf->set;
     t->remove = conf->remove;

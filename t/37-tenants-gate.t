@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use SGTM::Test;
 
+use IO::Uncompress::Gunzip ();
 use JSON::PP ();
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -46,9 +47,31 @@ my %b = (
     features => { debug => JSON::PP::true },
 );
 
-records(\%a, \%b);
+# of server blocks that have more of their own
 
-my $tag = SGTM::Backend->start;
+my %c = (
+    id         => 'shop-c',
+    hosts      => ['c.example'],
+    containers => ['GTM-CCCCCCC'],
+    set_params => { 'ep.shop' => "K\x{e4}se & Co", 'ep.site' => 'c' },
+    cookies    => ['session', 'c_*'],
+    tier       => 'professional',
+    features   => { dedup => JSON::PP::false, passthrough => JSON::PP::false,
+                    user_data => JSON::PP::true },
+);
+
+my %d = (id => 'd.example', tag_ids => ['G-DDDDDDDDDD'], set_params => {},
+         cookies => [], origins => [], fallback => 'queue');
+
+my @all = (\%a, \%b, \%c, \%d);
+
+records(@all);
+
+my $tag = SGTM::Backend->start(sub {
+    my ($req) = @_;
+
+    return $req->{mode} eq 'down' ? 503 : 204;
+});
 
 my $t = SGTM::Test->start(<<"EOT");
 upstream tagging { server 127.0.0.1:@{[ $tag->port ]}; keepalive 4; }
@@ -58,6 +81,8 @@ log_format  who  '\$sgtm_tenant \$sgtm_container \$sgtm_endpoint \$sgtm_tier '
 
 sgtm_tenants    file=$file;
 sgtm_endpoints  sgtm-a.example.com;
+
+sgtm_dedup      1h;
 
 server {
     listen         127.0.0.1:%%PORT%% default_server;
@@ -73,6 +98,57 @@ server {
     }
 
     location = /status { sgtm_status; }
+}
+
+map \$http_x_shop \$shop {
+    default  \$http_x_shop;
+    by-name  shop-c;
+}
+
+server {
+    listen           127.0.0.1:%%PORT2%%;
+    server_name      d.example;
+
+    sgtm_endpoint    sgtm.example.com;
+    sgtm_tag_id      G-LLLLLLLLLL;
+    sgtm_container   GTM-LLLLLLL;
+    sgtm_origins     https://www.location.example;
+    sgtm_cookies     location_cookie;
+    sgtm_set_param   ep.site location;
+    sgtm_set_param   ep.more \$host;
+
+    location /metrics/ {
+        sgtm              on;
+        proxy_pass        http://tagging/;
+        proxy_intercept_errors on;
+    }
+
+    location /static/ {
+        sgtm              on;
+        sgtm_tenant       shop-c;
+        proxy_pass        http://tagging/;
+        proxy_intercept_errors on;
+    }
+
+    location /none/ {
+        sgtm              on;
+        sgtm_tenant       shop-none;
+        proxy_pass        http://tagging/;
+    }
+
+    location /variable/ {
+        sgtm              on;
+        sgtm_tenant       \$shop;
+        proxy_pass        http://tagging/;
+    }
+
+    location /own/ {
+        sgtm              on;
+        sgtm_fallback     client;
+        sgtm_tenant       shop-c;
+        proxy_pass        http://tagging/;
+        proxy_intercept_errors on;
+    }
 }
 EOT
 
@@ -103,7 +179,7 @@ subtest 'by host' => sub {
     is hit('a.example', 'G-BBBBBBBBBB')->{status}, 403, 'the other one\'s id';
     is hit('b.example', 'G-AAAAAAAAAA')->{status}, 403, 'and the other way';
 
-    my $res = hit('c.example', 'G-AAAAAAAAAA');
+    my $res = hit('z.example', 'G-AAAAAAAAAA');
 
     is $res->{status}, 404, 'a host that no record has';
     is $res->{body}, "host: not known here\n", 'and why';
@@ -151,6 +227,266 @@ subtest 'what the answers tell' => sub {
          'and the location\'s';
     like $t->file('who.log'), qr/^_other - sgtm\.example\.com enterprise 404 host$/m,
          'an unknown host is nobody';
+};
+
+
+# the one that the second server has forwarded, and the answer
+
+my $n = 0;
+
+sub second {
+    my ($prefix, $host, $tid, $more, @headers) = @_;
+
+    $tag->clear;
+
+    my $res = $t->request('GET',
+                  "/$prefix/g/collect?v=2&tid=$tid&en=page_view&cid=1.2"
+                  . '&_s=' . ++$n . ($more || ''),
+                  [Host => $host, @headers], undef, nth => 2);
+
+    my ($hit) = $res->{status} == 204 ? $tag->wait_requests(1) : ();
+
+    return ($res, $hit);
+}
+
+subtest 'which record' => sub {
+    my @known = (
+        ['metrics', 'c.example', 'GTM-CCCCCCC', 'a host, of another server'],
+        ['metrics', 'd.example', 'GTM-LLLLLLL', 'the id that is server_name'],
+        ['metrics', 'x.example', 'GTM-LLLLLLL', 'the same by another host'],
+        ['static', 'd.example', 'GTM-CCCCCCC', 'sgtm_tenant'],
+        ['static', 'a.example', 'GTM-CCCCCCC', 'which a host does not change'],
+        ['none', 'c.example', 'GTM-LLLLLLL', 'nor where there is no record'],
+        ['variable', 'a.example', 'GTM-CCCCCCC', 'a variable',
+         'X-Shop' => 'by-name'],
+        ['variable', 'a.example', 'GTM-CCCCCCC', 'of a request',
+         'X-Shop' => 'shop-c'],
+        ['variable', 'a.example', 'GTM-LLLLLLL', 'that is no record',
+         'X-Shop' => 'shop-x'],
+    );
+
+    for (@known) {
+        my ($prefix, $host, $id, $name, @headers) = @$_;
+
+        my $res = $t->request('GET', "/$prefix/gtm.js?id=$id",
+                              [Host => $host, @headers], undef, nth => 2);
+
+        is $res->{status}, 204, "$name: its container";
+
+        $id = $id eq 'GTM-LLLLLLL' ? 'GTM-CCCCCCC' : 'GTM-LLLLLLL';
+        $res = $t->request('GET', "/$prefix/gtm.js?id=$id",
+                           [Host => $host, @headers], undef, nth => 2);
+
+        is $res->{status}, 403, "$name: no other";
+    }
+};
+
+subtest 'what is not named is the location\'s' => sub {
+    my ($res, $hit) = second('metrics', 'c.example', 'G-LLLLLLLLLL');
+
+    is $res->{status}, 204, 'tag ids';
+
+    ($res) = second('metrics', 'd.example', 'G-LLLLLLLLLL');
+    is $res->{status}, 403, 'which the record replaces';
+};
+
+subtest 'parameters' => sub {
+    my ($res, $hit) = second('metrics', 'c.example', 'G-LLLLLLLLLL',
+                             '&ep.site=mine&ep.more=1');
+
+    like $hit->{uri}, qr/&ep\.more=1&ep\.shop=K%C3%A4se%20%26%20Co&ep\.site=c$/,
+         'the record\'s, in order';
+    unlike $hit->{uri}, qr/mine|location/, 'in place of all others';
+
+    ($res, $hit) = second('metrics', 'd.example', 'G-DDDDDDDDDD',
+                          '&ep.site=mine');
+    like $hit->{uri}, qr/&ep\.site=mine$/, 'an empty list sets nothing';
+
+    ($res, $hit) = second('none', 'd.example', 'G-LLLLLLLLLL');
+    like $hit->{uri}, qr/&ep\.site=location&ep\.more=d\.example$/,
+         'the location\'s where there is no record';
+
+    $tag->clear;
+    $t->request('POST', '/metrics/g/collect?v=2&tid=G-LLLLLLLLLL&cid=1.2',
+                [Host => 'c.example'], "en=one&ep.site=x\r\nen=two&ep.shop=y",
+                nth => 2);
+    ($hit) = $tag->wait_requests(1);
+    like $hit->{uri}, qr/&ep\.shop=K%C3%A4se%20%26%20Co&ep\.site=c$/, 'a batch';
+    is $hit->{body}, "en=one\r\nen=two", 'whose lines lose them';
+};
+
+subtest 'cookies' => sub {
+    my $all = 'session=1; c_x=2; location_cookie=3; _ga=4; other=5';
+
+    my %want = (
+        'c.example' => 'session=1; c_x=2; _ga=4',
+        'd.example' => '_ga=4',
+        'none'      => 'location_cookie=3; _ga=4',
+    );
+
+    for my $host (sort keys %want) {
+        my $tid = $host eq 'd.example' ? 'G-DDDDDDDDDD' : 'G-LLLLLLLLLL';
+
+        my ($res, $hit) = second($host eq 'none' ? 'none' : 'metrics', $host,
+                                 $tid, '', Cookie => $all);
+
+        is $hit->{h}{cookie}, $want{$host}, $host;
+    }
+};
+
+subtest 'origins' => sub {
+    my @origin = (Origin => 'https://www.location.example');
+
+    is +(second('metrics', 'c.example', 'G-LLLLLLLLLL', '', @origin))[0]{status},
+       204, 'the location\'s';
+    is +(second('metrics', 'd.example', 'G-DDDDDDDDDD', '', @origin))[0]{status},
+       403, 'none, by an empty list';
+};
+
+subtest 'fallback' => sub {
+    $tag->mode('down');
+
+    my %want = (static => [503, '10'], own => [503, '10'],
+                none => [503, undef]);
+
+    for my $prefix (sort keys %want) {
+        my ($res) = second($prefix, 'x.example', 'G-LLLLLLLLLL');
+
+        is_deeply [$res->{status}, scalar header($res, 'Retry-After')],
+                  $want{$prefix}, $prefix;
+    }
+
+    my ($res) = second('metrics', 'd.example', 'G-DDDDDDDDDD');
+
+    is_deeply [$res->{status}, scalar header($res, 'Retry-After')], [503, undef],
+              'a queue that is not there';
+
+    $tag->mode('');
+};
+
+subtest 'switches' => sub {
+    my $id = '&ep.event_id=one';
+
+    for my $host ('c.example', 'd.example') {
+        my $tid = $host eq 'd.example' ? 'G-DDDDDDDDDD' : 'G-LLLLLLLLLL';
+
+        second('metrics', $host, $tid, $id);
+        $tag->clear;
+
+        $t->request('GET', "/metrics/g/collect?v=2&tid=$tid&en=page_view"
+                           . "&cid=1.2$id", [Host => $host], undef, nth => 2);
+
+        select undef, undef, undef, 0.2;
+        is $tag->count, $host eq 'c.example' ? 1 : 0, "dedup: $host";
+
+        is $t->request('GET', '/metrics/other', [Host => $host], undef,
+                       nth => 2)->{status},
+           $host eq 'c.example' ? 404 : 204, "passthrough: $host";
+    }
+
+    my ($res, $hit) = second('metrics', 'c.example', 'G-LLLLLLLLLL',
+                             '&ep.user_data.email=a%40b.example');
+    unlike $hit->{uri}, qr/a%40b/, 'user_data: hashed';
+
+    ($res, $hit) = second('metrics', 'd.example', 'G-DDDDDDDDDD',
+                          '&ep.user_data.email=a%40b.example');
+    like $hit->{uri}, qr/a%40b/, 'user_data: passed';
+};
+
+subtest 'the script' => sub {
+    my $get = sub {
+        my ($host, $name, @headers) = @_;
+        return $t->get("/metrics/$name", Host => $host, @headers);
+    };
+
+    my $one = $get->('a.example', 's/a.js');
+
+    is $one->{status}, 200, 'its name';
+    like $one->{body}, qr/"container":"GTM-AAAAAAA"/, 'its container';
+    like $one->{body}, qr/"tag":"G-AAAAAAAAAA"/, 'its tag';
+    like $one->{body}, qr/"mode":"advanced"/, 'its consent';
+    like $one->{body}, qr/"analytics_storage":"granted"/, 'and default';
+    is header($one, 'Cross-Origin-Resource-Policy'), 'cross-origin',
+       'for its origins';
+
+    my $two = $get->('b.example', 't.js');
+
+    like $two->{body}, qr/"container":"","tag":"G-BBBBBBBBBB"/, 'of another';
+    unlike $two->{body}, qr/AAAA/, 'nothing of the first';
+    is header($two, 'Cross-Origin-Resource-Policy'), 'same-site',
+       'which has no origins';
+    isnt header($one, 'ETag'), header($two, 'ETag'), 'two ETags';
+
+    is $get->('a.example', 's/a.js', 'If-None-Match' => header($one, 'ETag'))
+           ->{status}, 304, 'not modified';
+    is header($get->('a.example', 's/a.js'), 'ETag'), header($one, 'ETag'),
+       'made once, or the same again';
+    is $get->('a.example', 't.js')->{status}, 204, 'the old name passes';
+
+    my $packed = $get->('a.example', 's/a.js', 'Accept-Encoding' => 'gzip');
+
+    is header($packed, 'Content-Encoding'), 'gzip', 'packed';
+    isnt header($packed, 'ETag'), header($one, 'ETag'), 'with its own ETag';
+    IO::Uncompress::Gunzip::gunzip(\$packed->{body}, \my $text);
+    is $text, $one->{body}, 'and the same';
+
+    # more than a worker keeps
+
+    my @many = map { +{ id => "many-$_", hosts => ["m$_.example"],
+                        tag_ids => [sprintf 'G-M%07d', $_],
+                        set_params => { "ep.m$_" => "$_" } } } 1 .. 300;
+
+    records(@all, @many);
+    wait_for { $get->('m300.example', 't.js')->{status} == 200 };
+
+    my ($scripts, $hits) = (0, 0);
+
+    $tag->clear;
+
+    for (1 .. 300) {
+        my $id = sprintf 'G-M%07d', $_;
+
+        $scripts++ if $get->("m$_.example", 't.js')->{body} =~ /"$id"/;
+        $hits++ if hit("m$_.example", $id)->{status} == 204;
+    }
+
+    is $scripts, 300, 'each of 300 tenants has its own script';
+    is $hits, 300, 'and parameters';
+    is +(grep { my ($n) = $_->{uri} =~ /tid=G-M0*(\d+)/;
+                $_->{uri} =~ /&ep\.m$n=$n$/ } $tag->wait_requests(300)), 300,
+       'which each hit has';
+
+    is header($get->('a.example', 's/a.js'), 'ETag'), header($one, 'ETag'),
+       'what was made anew is the same';
+};
+
+subtest 'a record that changes' => sub {
+    my $etag = header($t->get('/metrics/t.js', Host => 'b.example'), 'ETag');
+
+    records(\%a, { %b, tag_ids => ['G-NNNNNNNNNN'], endpoint =>
+                    'sgtm-a.example.com' }, \%c, \%d);
+
+    ok wait_for { hit('b.example', 'G-NNNNNNNNNN')->{status} == 204 },
+       'its new id is in force';
+    is hit('b.example', 'G-BBBBBBBBBB')->{status}, 403, 'the old one is not';
+
+    $tag->clear;
+    hit('b.example', 'G-NNNNNNNNNN');
+    is +($tag->wait_requests(1))[0]{h}{host}, 'sgtm-a.example.com',
+       'its new endpoint';
+
+    my $res = $t->get('/metrics/t.js', Host => 'b.example');
+
+    like $res->{body}, qr/G-NNNNNNNNNN/, 'the script';
+    isnt header($res, 'ETag'), $etag, 'with another ETag';
+
+    records(\%a, \%c, \%d);
+
+    ok wait_for { hit('b.example', 'G-NNNNNNNNNN')->{status} == 404 },
+       'one that goes is unknown';
+
+    records(@all);
+    ok wait_for { hit('b.example', 'G-BBBBBBBBBB')->{status} == 204 }, 'and back';
 };
 
 done_testing;

@@ -14,6 +14,7 @@
 #include "ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_headers.h"
+#include "ngx_http_sgtm_overlay.h"
 
 
 static ngx_int_t ngx_http_sgtm_gate_whole(ngx_http_request_t *r,
@@ -26,6 +27,8 @@ static void ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx,
 static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
     ngx_str_t *args);
+static void ngx_http_sgtm_gate_record(const sgtm_tenant_t *record,
+    sgtm_pair_t *pair, ngx_uint_t plain);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
     ngx_http_sgtm_set_t *set, sgtm_pair_t *pair, ngx_uint_t plain);
 static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
@@ -395,16 +398,42 @@ ngx_http_sgtm_gate_pairs(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_ERROR;
     }
 
+    rw->set = pair;
+    rw->nset = n;
+
+    if (ctx->overlay
+        && sgtm_tenant_has(ctx->overlay->record, SGTM_TENANT_SET_PARAMS))
+    {
+        ngx_http_sgtm_gate_record(ctx->overlay->record, pair, plain);
+        return NGX_OK;
+    }
+
     for (i = 0; i < n; i++) {
         if (ngx_http_sgtm_gate_value(r, &set[i], &pair[i], plain) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
-    rw->set = pair;
-    rw->nset = n;
-
     return NGX_OK;
+}
+
+
+/* the names of a record's parameters are those of the tables, in order */
+
+static void
+ngx_http_sgtm_gate_record(const sgtm_tenant_t *record, sgtm_pair_t *pair,
+    ngx_uint_t plain)
+{
+    size_t              i;
+    sgtm_tenant_set_t  *set;
+
+    set = record->set_params.elts;
+
+    for (i = 0; i < record->set_params.nelts; i++) {
+        pair[i].key = set[i].name;
+        pair[i].value = plain ? set[i].value : set[i].encoded;
+        pair[i].off = (set[i].credential.len != 0);
+    }
 }
 
 

@@ -434,9 +434,10 @@ ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_int_t                   rc;
     ngx_http_sgtm_main_conf_t  *smcf;
 
+    ngx_http_sgtm_overlay_drop(ctx);
+
     ctx->base = conf;
     ctx->conf = conf;
-    ctx->overlay = NULL;
     ctx->tenant = conf->fixed_tenant;
 
     rc = ctx->tenant ? ngx_http_sgtm_overlay_static(r, ctx) : NGX_OK;

@@ -27,6 +27,8 @@ static sgtm_str_t *ngx_http_sgtm_overlay_copy(sgtm_str_t *ids,
     ngx_array_t *list);
 static ngx_array_t *ngx_http_sgtm_overlay_list(ngx_array_t *list, void *elts,
     size_t nelts, size_t size);
+static ngx_int_t ngx_http_sgtm_overlay_names(ngx_http_sgtm_overlay_t *ov,
+    ngx_http_sgtm_loc_conf_t *base);
 static void ngx_http_sgtm_overlay_consent(ngx_http_sgtm_overlay_t *ov,
     ngx_http_sgtm_loc_conf_t *base);
 static void ngx_http_sgtm_overlay_delivery(ngx_http_sgtm_overlay_t *ov);
@@ -94,10 +96,21 @@ ngx_http_sgtm_overlay_id(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 
 void
+ngx_http_sgtm_overlay_drop(ngx_http_sgtm_ctx_t *ctx)
+{
+    if (ctx->overlay) {
+        ngx_http_sgtm_made_leave(ctx->overlay->tables);
+        ngx_http_sgtm_made_leave(ctx->overlay->script);
+
+        ctx->overlay = NULL;
+    }
+}
+
+
+void
 ngx_http_sgtm_overlay_end(ngx_http_sgtm_ctx_t *ctx)
 {
-    ctx->overlay = NULL;
-
+    ngx_http_sgtm_overlay_drop(ctx);
     ngx_http_sgtm_overlay_leave(ctx);
 }
 
@@ -152,6 +165,15 @@ ngx_http_sgtm_overlay_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     ov->conf = *base;
     ov->record = record;
+    ov->tables = NULL;
+    ov->script = NULL;
+
+    ctx->overlay = ov;
+
+    if (ngx_http_sgtm_overlay_names(ov, base) != NGX_OK) {
+        ctx->overlay = NULL;
+        return NGX_ERROR;
+    }
 
     ngx_http_sgtm_overlay_ids(ov, base);
     ngx_http_sgtm_overlay_consent(ov, base);
@@ -178,7 +200,6 @@ ngx_http_sgtm_overlay_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     ctx->conf = &ov->conf;
-    ctx->overlay = ov;
 
     ngx_http_sgtm_overlay_tenant(r, ctx, reader);
 
@@ -320,6 +341,33 @@ ngx_http_sgtm_overlay_list(ngx_array_t *list, void *elts, size_t nelts,
     list->pool = NULL;
 
     return list;
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_overlay_names(ngx_http_sgtm_overlay_t *ov,
+    ngx_http_sgtm_loc_conf_t *base)
+{
+    ngx_http_sgtm_tables_t  *t;
+
+    if (!sgtm_tenant_has(ov->record, SGTM_TENANT_SET_PARAMS)
+        && !sgtm_tenant_has(ov->record, SGTM_TENANT_COOKIES))
+    {
+        return NGX_OK;
+    }
+
+    ov->tables = ngx_http_sgtm_overlay_tables(base->tables, ov->record);
+
+    if (ov->tables == NULL) {
+        return NGX_ERROR;
+    }
+
+    t = ngx_http_sgtm_overlay_made(ov->tables);
+
+    ov->conf.tables = t;
+    ov->conf.set = (t->set && t->set->nelts) ? t->set : NULL;
+
+    return NGX_OK;
 }
 
 

@@ -12,6 +12,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../tenant/ngx_http_sgtm_made.h"
 #include "../tenant/sgtm_tenant.h"
 #include "ngx_http_sgtm_limit.h"
 
@@ -25,6 +26,8 @@ struct ngx_http_sgtm_overlay_s {
     ngx_http_sgtm_loc_conf_t   conf;
     ngx_http_sgtm_tenant_t     tenant;
     const sgtm_tenant_t       *record;
+    ngx_http_sgtm_made_t      *tables;     /* NULL: the location's */
+    ngx_http_sgtm_made_t      *script;     /* NULL: not asked for, or ready */
     ngx_http_sgtm_rate_t       rate;
     ngx_array_t                containers;
     ngx_array_t                tag_ids;
@@ -47,8 +50,21 @@ ngx_int_t ngx_http_sgtm_overlay_static(ngx_http_request_t *r,
 ngx_int_t ngx_http_sgtm_overlay_id(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *id);
 
-/* at the end of the request's pool: records may change and go from now on */
+/* the request is routed anew: what was found is not in force any more */
+void ngx_http_sgtm_overlay_drop(ngx_http_sgtm_ctx_t *ctx);
+
+/* the same at the end of its pool: records may change and go from now on */
 void ngx_http_sgtm_overlay_end(ngx_http_sgtm_ctx_t *ctx);
+
+/*
+ * The tables of a location with the names that a record has in place of its
+ * own; who gets them is their user.  NULL: no memory.
+ */
+ngx_http_sgtm_made_t *ngx_http_sgtm_overlay_tables(
+    ngx_http_sgtm_tables_t *base, const sgtm_tenant_t *record);
+
+#define ngx_http_sgtm_overlay_made(made)                                      \
+    ((ngx_http_sgtm_tables_t *) (made)->data)
 
 
 #endif /* _NGX_HTTP_SGTM_OVERLAY_H_INCLUDED_ */

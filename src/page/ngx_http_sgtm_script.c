@@ -13,6 +13,7 @@
 #include <zlib.h>
 #endif
 
+#include "../gate/ngx_http_sgtm_overlay.h"
 #include "ngx_http_sgtm_script.h"
 #include "ngx_http_sgtm_settings.h"
 #include "ngx_http_sgtm_snippet.h"
@@ -33,6 +34,10 @@ static ngx_int_t ngx_http_sgtm_script_gzip(ngx_pool_t *pool,
 static ngx_int_t ngx_http_sgtm_script_etag(ngx_pool_t *pool,
     ngx_http_sgtm_script_variant_t *v);
 
+static ngx_int_t ngx_http_sgtm_script_of_record(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_uint_t ngx_http_sgtm_script_is(ngx_http_sgtm_made_t *made,
+    const void *key);
 static ngx_int_t ngx_http_sgtm_script_headers(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_http_sgtm_script_variant_t *v);
 static ngx_table_elt_t *ngx_http_sgtm_script_header(ngx_http_request_t *r,
@@ -270,6 +275,12 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_sgtm_module);
     slcf = ctx->conf;
 
+    if (slcf->script == NULL && ctx->overlay
+        && ngx_http_sgtm_script_of_record(r, ctx) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (slcf->script == NULL) {
         return NGX_HTTP_NOT_FOUND;
     }
@@ -312,6 +323,76 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+/*
+ * A script is found by the settings that are in it: that of a record that has
+ * changed is another one, and one that some location has need not be made.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_script_of_record(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    uint32_t                    hash;
+    ngx_str_t                   json;
+    ngx_http_sgtm_made_t       *made;
+    ngx_http_sgtm_loc_conf_t   *conf;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    conf = ctx->conf;
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
+
+    if (ngx_http_sgtm_settings(r->pool, conf, &conf->prefix, &json) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    hash = ngx_crc32_long(json.data, json.len);
+
+    conf->script = (ngx_http_sgtm_script_t *)
+                       ngx_str_rbtree_lookup(&smcf->scripts, &json, hash);
+
+    if (conf->script) {
+        return NGX_OK;
+    }
+
+    made = ngx_http_sgtm_made_find(hash, ngx_http_sgtm_script_is, &json);
+
+    if (made == NULL) {
+
+        made = ngx_http_sgtm_made_new(hash, ngx_http_sgtm_script_is);
+        if (made == NULL) {
+            return NGX_ERROR;
+        }
+
+        made->data = ngx_http_sgtm_script_make(made->pool, r->pool, &json);
+
+        if (made->data == NULL) {
+            ngx_http_sgtm_made_leave(made);
+            return NGX_ERROR;
+        }
+
+        ngx_http_sgtm_made_keep(made);
+    }
+
+    ctx->overlay->script = made;
+    conf->script = made->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_script_is(ngx_http_sgtm_made_t *made, const void *key)
+{
+    const ngx_str_t *json = key;
+
+    ngx_str_t  *settings;
+
+    settings = &((ngx_http_sgtm_script_t *) made->data)->node.str;
+
+    return settings->len == json->len
+           && ngx_memcmp(settings->data, json->data, json->len) == 0;
 }
 
 
