@@ -142,6 +142,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_STALE,
     NGX_HTTP_SGTM_REASON_TOPIC,        /* a webhook of no use here */
     NGX_HTTP_SGTM_REASON_HOST,         /* no record has it */
+    NGX_HTTP_SGTM_REASON_ROUTE,        /* the record routes it elsewhere */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -361,6 +362,7 @@ typedef struct {
                                            /* of the first headers, by order */
     uint16_t                   nreserved;
     uint16_t                   duplicates; /* of the events */
+    uint16_t                   routed;     /* of them, another way */
     uint16_t                   events;
     uint16_t                   over;       /* SGTM_OVER_* */
     uint8_t                    reason;     /* ngx_http_sgtm_reason_e */

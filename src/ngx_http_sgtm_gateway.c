@@ -55,7 +55,9 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 
     smcf->gateways = 1;
 
-    if (conf->dedup || conf->webhooks) {
+    /* a record may name webhooks, whose orders are known for a week */
+
+    if (conf->dedup || conf->webhooks || smcf->source) {
         smcf->dedup = 1;
     }
 

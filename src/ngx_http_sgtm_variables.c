@@ -422,9 +422,14 @@ static ngx_int_t
 ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
 {
+    ngx_str_t  *tenant;
+
+    tenant = ngx_http_sgtm_detached_tenant(r);
+
     *value = conf->endpoint;
 
-    return NGX_OK;
+    return tenant ? ngx_http_sgtm_tenants_endpoint(r->pool, tenant, value)
+                  : NGX_OK;
 }
 
 

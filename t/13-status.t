@@ -451,6 +451,7 @@ my %names = (
     over_limit => ['sgtm_over_limit_total', 'limit'],
     events => ['sgtm_events_total'],
     duplicate_events => ['sgtm_duplicate_events_total'],
+    routed_events => ['sgtm_routed_events_total'],
     consent_absent => ['sgtm_consent_absent_total'],
 );
 

@@ -60,10 +60,19 @@ my %c = (
                     user_data => JSON::PP::true },
 );
 
+my %e = (
+    id          => 'shop-e',
+    hosts       => ['e.example'],
+    tag_ids     => ['G-EEEEEEEEEE'],
+    api_secrets => ['of e'],
+    events      => { scroll => 'off', view_item => 'client',
+                     purchase => 'server', page_view => 'both' },
+);
+
 my %d = (id => 'd.example', tag_ids => ['G-DDDDDDDDDD'], set_params => {},
          cookies => [], origins => [], fallback => 'queue');
 
-my @all = (\%a, \%b, \%c, \%d);
+my @all = (\%a, \%b, \%c, \%d, \%e);
 
 records(@all);
 
@@ -230,6 +239,16 @@ subtest 'what the answers tell' => sub {
 };
 
 
+# what the status has of a tenant
+
+sub counters {
+    my ($tenant) = @_;
+
+    return $json->decode($t->get("/status?tenant=$tenant")->{body})
+                ->{tenants}{$tenant};
+}
+
+
 # the one that the second server has forwarded, and the answer
 
 my $n = 0;
@@ -391,6 +410,116 @@ subtest 'switches' => sub {
     ($res, $hit) = second('metrics', 'd.example', 'G-DDDDDDDDDD',
                           '&ep.user_data.email=a%40b.example');
     like $hit->{uri}, qr/a%40b/, 'user_data: passed';
+};
+
+subtest 'events that go another way' => sub {
+    my $before = counters('shop-e');
+    my $e = "/metrics/g/collect?v=2&tid=G-EEEEEEEEEE&cid=1.2";
+
+    $tag->clear;
+
+    for my $name (qw(scroll view_item sc%72oll)) {
+        is $t->get("$e&en=$name", Host => 'e.example')->{status}, 204,
+           "$name is answered";
+    }
+
+    is $t->post($e, "en=scroll\r\nen=view_item", Host => 'e.example')->{status},
+       204, 'as is a batch of them';
+
+    my @pass = ("$e&en=purchase", "$e&en=page_view", "$e&en=scrolls",
+                "$e&en=Scroll", "$e&en=" . 'scroll' x 10);
+
+    is $t->get($_, Host => 'e.example')->{status}, 204, $_ for @pass;
+
+    is_deeply [map { $_->{uri} } $tag->wait_requests(5)],
+              [map { s{^/metrics}{}r } @pass], 'others pass, as they are';
+
+    $tag->clear;
+    $t->post($e, "en=scroll\r\nen=page_view&a=1\r\nen=view_item\r\nen=x",
+             Host => 'e.example');
+    is +($tag->wait_requests(1))[0]{body}, "en=page_view&a=1\r\nen=x",
+       'out of a batch they leave alone';
+
+    # one that is off neither is a duplicate nor makes another one
+
+    $tag->clear;
+    $t->post($e, "en=scroll&ep.event_id=1\r\nen=x&ep.event_id=1\r\n"
+                 . 'en=x&ep.event_id=1', Host => 'e.example');
+    is +($tag->wait_requests(1))[0]{body}, 'en=x&ep.event_id=1',
+       'beside duplicates';
+    is $t->post($e, "en=scroll&ep.event_id=2\r\nen=x&ep.event_id=1",
+                Host => 'e.example')->{status}, 204, 'none is left of both';
+
+    # the same of servers
+
+    my $mp = '/metrics/mp/collect?measurement_id=G-EEEEEEEEEE&api_secret=of%20e';
+    my $body = sub {
+        return '{"client_id":"1.2","events":['
+               . join(',', map { qq({"name":"$_"}) } @_) . ']}';
+    };
+    my @json = (Host => 'e.example', 'Content-Type' => 'application/json');
+
+    $tag->clear;
+    is $t->post($mp, $body->('scroll', 'view_item'), @json)->{status}, 204,
+       'a server\'s';
+    $t->post($mp, $body->('scroll', 'purchase', 'view_item'), @json);
+    is_deeply [map { $_->{name} } @{ $json->decode(
+                  ($tag->wait_requests(1))[0]{body})->{events} }],
+              ['purchase'], 'out of several';
+
+    my $after = counters('shop-e');
+    my %more = map { $_ => $after->{$_} - $before->{$_} }
+               qw(events duplicate_events routed_events);
+
+    is_deeply \%more, { events => 5 + 5 + 4 + 3 + 2 + 2 + 3,
+                        routed_events => 5 + 2 + 1 + 1 + 2 + 2,
+                        duplicate_events => 1 + 1 }, 'counted'
+        or diag explain \%more;
+    is $after->{hits}{filtered} - ($before->{hits}{filtered} || 0), 5,
+       'and the hits of which none was left';
+    is $after->{reasons}{event_route}, 5, 'with their reason';
+    is $after->{hits}{duplicate}, 1, 'but for one';
+};
+
+subtest 'counters' => sub {
+    my %got = map { $_ => counters($_) } qw(shop-a shop-b shop-c d.example
+                                             _other);
+
+    is $got{'shop-b'}{hits}{forwarded}, scalar(grep { 1 } 1 .. 3),
+       'a tenant has its own' or diag explain $got{'shop-b'};
+    cmp_ok $got{'_other'}{reasons}{host}, '>=', 2, 'unknown hosts are nobody';
+
+    my $status = $json->decode($t->get('/status')->{body});
+
+    ok !$status->{tenants}{'a.example'}, 'a host is no tenant';
+    is scalar(grep { $_ eq 'd.example' } keys %{ $status->{tenants} }), 1,
+       'a server and its record are one';
+    ok !exists $status->{tenants_next}, 'that is all';
+
+    is_deeply [keys %{ $json->decode($t->get('/status?tenant=shop-c')->{body})
+                           ->{tenants} }], ['shop-c'], 'one alone';
+    is_deeply $json->decode($t->get('/status?tenant=shop-x')->{body})
+                  ->{tenants}, {}, 'one that there is not';
+    like $t->get('/status?format=prometheus')->{body},
+         qr/^sgtm_hits_total\{tenant="shop-a",disposition="forwarded"\} \d+$/m,
+         'in the other format';
+
+    # a rate is each tenant's own: the token is in its counters
+
+    records(\%b, { %c, rate => '1r/m', burst => 2 }, { %e, rate => '1r/m' });
+
+    my $second = sub {
+        return (second('metrics', 'c.example', 'G-LLLLLLLLLL'))[0]{status};
+    };
+
+    ok wait_for { $second->() == 429 }, 'a limit that comes while nginx runs';
+    is hit('b.example', 'G-BBBBBBBBBB')->{status}, 204, 'another tenant has none'
+        for 1 .. 3;
+    is hit('e.example', 'G-EEEEEEEEEE')->{status}, 204, 'one has its own';
+    is hit('e.example', 'G-EEEEEEEEEE')->{status}, 429, 'which is 1 a minute';
+
+    records(@all);
+    ok wait_for { $second->() == 204 }, 'and one that goes';
 };
 
 subtest 'the script' => sub {

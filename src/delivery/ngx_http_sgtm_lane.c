@@ -234,8 +234,7 @@ ngx_http_sgtm_hit_send(ngx_http_sgtm_hit_t *hit)
     target = lane->target;
 
     if (hit->text == NULL
-        && ngx_http_sgtm_stamp(d, record, &target->api_secret, &hit->text)
-           != NGX_OK)
+        && ngx_http_sgtm_stamp(d, record, target, &hit->text) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -666,7 +665,7 @@ ngx_http_sgtm_hit_free(ngx_http_sgtm_hit_t *hit)
     ngx_http_sgtm_lane_sum.size -= hit->size;
 
     if (hit->text) {
-        ngx_free(hit->text);
+        ngx_http_sgtm_stamp_free(&hit->detached, hit->text);
     }
 
     free(hit->record);

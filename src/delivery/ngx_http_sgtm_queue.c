@@ -135,7 +135,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     record->time = (int64_t) tp->sec * 1000 + tp->msec;
     record->client = ctx->client;
-    record->events = ctx->events - ctx->duplicates;
+    record->events = ctx->events - ctx->duplicates - ctx->routed;
 
     p = (u_char *) put + sizeof(ngx_http_sgtm_put_t);
 

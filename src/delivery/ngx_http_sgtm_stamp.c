@@ -6,9 +6,13 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../hit/sgtm_json.h"
+#include "../tenant/ngx_http_sgtm_secrets.h"
+#include "../tenant/ngx_http_sgtm_tenants.h"
 #include "ngx_http_sgtm_stamp.h"
 
 
+static ngx_uint_t ngx_http_sgtm_stamp_opened(const sgtm_str_t *tenant,
+    ngx_http_sgtm_secrets_t *secrets);
 static ngx_int_t ngx_http_sgtm_stamp_ga4(ngx_http_sgtm_detached_t *d,
     int64_t time, u_char **text);
 static ngx_int_t ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d,
@@ -25,8 +29,12 @@ static ngx_uint_t ngx_http_sgtm_stamp_has(ngx_str_t *s, const char *name);
 
 ngx_int_t
 ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
-    ngx_str_t *api_secret, u_char **text)
+    ngx_http_sgtm_target_t *target, u_char **text)
 {
+    ngx_int_t                 rc;
+    ngx_str_t                 secret;
+    ngx_http_sgtm_secrets_t   opened;
+
     static ngx_str_t  mp = ngx_string("mp/collect");
 
     d->args.len = record->args.len;
@@ -42,7 +50,19 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
                       mp.len)
            == 0)
     {
-        return ngx_http_sgtm_stamp_mp(d, record->time, api_secret, text);
+        if (!ngx_http_sgtm_stamp_opened(&record->tenant, &opened)) {
+            return ngx_http_sgtm_stamp_mp(d, record->time,
+                                          &target->api_secret, text);
+        }
+
+        secret.len = opened.n ? opened.elts[0].len : 0;
+        secret.data = opened.data[0];
+
+        rc = ngx_http_sgtm_stamp_mp(d, record->time, &secret, text);
+
+        ngx_http_sgtm_secrets_wipe(&opened);
+
+        return rc;
     }
 
     /* what came in one base64 value is not to be read, nor added to */
@@ -58,6 +78,51 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
     }
 
     return ngx_http_sgtm_stamp_ga4(d, record->time, text);
+}
+
+
+void
+ngx_http_sgtm_stamp_free(ngx_http_sgtm_detached_t *d, u_char *text)
+{
+    if (d->secret) {
+        ngx_explicit_memzero(d->args.data, d->args.len);
+    }
+
+    ngx_free(text);
+}
+
+
+/* whether the tenant's record says what its secret is, or that there is none */
+
+static ngx_uint_t
+ngx_http_sgtm_stamp_opened(const sgtm_str_t *tenant,
+    ngx_http_sgtm_secrets_t *secrets)
+{
+    uint64_t                 generation;
+    ngx_uint_t               named;
+    const sgtm_tenant_t     *t;
+    sgtm_registry_reader_t  *reader;
+
+    reader = ngx_http_sgtm_tenants_reader();
+
+    if (reader == NULL) {
+        return 0;
+    }
+
+    generation = sgtm_registry_enter(reader);
+
+    t = sgtm_registry_id(reader->registry, tenant);
+    named = (t && sgtm_tenant_has(t, SGTM_TENANT_API_SECRETS));
+
+    if (named) {
+        ngx_http_sgtm_secrets_open(secrets, t,
+                                   sgtm_tenant_field(SGTM_TENANT_API_SECRETS),
+                                   1);
+    }
+
+    sgtm_registry_leave(reader, generation);
+
+    return named;
 }
 
 

@@ -12,17 +12,19 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_courier.h"
 #include "ngx_http_sgtm_detached.h"
 #include "sgtm_store.h"
 
 
 /*
  * Sets the arguments and the body to be sent of a record.  *text is NULL, or a
- * block that ngx_free() releases once they are of no use any more.  NGX_OK or
- * NGX_ERROR: no memory.
+ * block for ngx_http_sgtm_stamp_free() once they are of no use any more.
+ * NGX_OK or NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d,
-    sgtm_record_t *record, ngx_str_t *api_secret, u_char **text);
+    sgtm_record_t *record, ngx_http_sgtm_target_t *target, u_char **text);
+void ngx_http_sgtm_stamp_free(ngx_http_sgtm_detached_t *d, u_char *text);
 
 
 #endif /* _NGX_HTTP_SGTM_STAMP_H_INCLUDED_ */

@@ -294,7 +294,7 @@ static ngx_int_t
 ngx_http_sgtm_dedup_window(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_event_t *events, ngx_uint_t n, uint32_t window)
 {
-    ngx_uint_t                    i, nids, duplicates;
+    ngx_uint_t                    i, nids, left, duplicates;
     sgtm_seen_ref_t              *refs;
     ngx_shm_zone_t               *zone;
     ngx_slab_pool_t              *shpool;
@@ -303,7 +303,13 @@ ngx_http_sgtm_dedup_window(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     static ngx_http_sgtm_dedup_id_t  ids[SGTM_MAX_EVENTS * SGTM_EVENT_IDS];
 
-    for (i = 0, nids = 0; i < n; i++) {
+    for (i = 0, nids = 0, left = 0; i < n; i++) {
+
+        if (events[i].off) {
+            continue;
+        }
+
+        left++;
         nids += (events[i].ids[SGTM_EVENT_ID].len != 0)
                 + (events[i].ids[SGTM_EVENT_TRANSACTION].len != 0);
     }
@@ -345,7 +351,7 @@ ngx_http_sgtm_dedup_window(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "sgtm dedup: %ui of %ui", duplicates, n);
 
-    return (duplicates == n) ? NGX_DECLINED : NGX_OK;
+    return (duplicates == left) ? NGX_DECLINED : NGX_OK;
 }
 
 
@@ -363,7 +369,7 @@ ngx_http_sgtm_dedup_prints(ngx_http_sgtm_ctx_t *ctx,
     for (i = 0; i < n; i++) {
         for (j = 0; j < SGTM_EVENT_IDS; j++) {
 
-            if (events[i].ids[j].len == 0) {
+            if (events[i].ids[j].len == 0 || events[i].off) {
                 continue;
             }
 

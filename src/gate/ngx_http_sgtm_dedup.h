@@ -60,7 +60,8 @@ ngx_http_sgtm_dedup_table_t *ngx_http_sgtm_dedup_create(
 
 /*
  * Reserves the events of a hit and marks those that are duplicates, also of an
- * earlier one of the same hit; ctx->duplicates grows.  What has no id is none.
+ * earlier one of the same hit; ctx->duplicates grows.  What has no id is none,
+ * and what is off is not looked at.
  * NGX_OK: there is something to send; NGX_DECLINED: all are duplicates, nothing
  * is reserved; NGX_ERROR: no memory.  To be called where ctx->conf->dedup is
  * set, once in a request.

@@ -17,8 +17,14 @@
 #include "ngx_http_sgtm_overlay.h"
 
 
+/* of an event, in a record */
+#define NGX_HTTP_SGTM_GATE_NAME  40
+
+
 static ngx_int_t ngx_http_sgtm_gate_whole(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static void ngx_http_sgtm_gate_routes(ngx_http_sgtm_ctx_t *ctx,
+    sgtm_event_t *events, ngx_uint_t n);
 static ngx_int_t ngx_http_sgtm_gate_forward(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
     ngx_str_t *body);
@@ -50,15 +56,17 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_int_t                  rc;
     ngx_uint_t                 fresh;
     sgtm_ga4_t                 hit;
+    sgtm_event_t              *events;
     sgtm_rewrite_t             rw;
     ngx_http_sgtm_loc_conf_t  *conf;
 
     conf = ctx->conf;
 
+    events = ngx_http_sgtm_gate_lists(ctx) ? ngx_http_sgtm_gate_events : NULL;
+
     if (sgtm_ga4_parse_events(&hit, &conf->tables->params, &conf->hit_ids,
                               ngx_http_sgtm_str(&r->args),
-                              ngx_http_sgtm_str(body),
-                              conf->dedup ? ngx_http_sgtm_gate_events : NULL)
+                              ngx_http_sgtm_str(body), events)
         != SGTM_OK)
     {
         return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
@@ -74,17 +82,16 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
     }
 
-    if (conf->dedup) {
-        rc = ngx_http_sgtm_gate_dedup(r, ctx, ngx_http_sgtm_gate_events,
-                                      hit.events);
+    if (events) {
+        rc = ngx_http_sgtm_gate_pick(r, ctx, events, hit.events);
+
         if (rc != NGX_OK) {
             return rc;
         }
 
-        if (ctx->duplicates) {
+        if (ctx->duplicates || ctx->routed) {
 
-            if (ngx_http_sgtm_commit_cut(r, ngx_http_sgtm_gate_events,
-                                         hit.events, body)
+            if (ngx_http_sgtm_commit_cut(r, events, hit.events, body)
                 != NGX_OK)
             {
                 return ngx_http_sgtm_gate_fail(ctx);
@@ -118,9 +125,12 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ngx_str_t                  body;
     ngx_uint_t                 fresh;
     sgtm_ga4_t                 hit;
+    sgtm_event_t              *events;
     ngx_http_sgtm_loc_conf_t  *conf;
 
     conf = ctx->conf;
+
+    events = ngx_http_sgtm_gate_lists(ctx) ? ngx_http_sgtm_gate_events : NULL;
 
     ngx_memzero(&hit, offsetof(sgtm_ga4_t, marks));
 
@@ -137,9 +147,7 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         if (sgtm_ga4_parse_events(&hit, &conf->tables->params,
                                   &conf->hit_ids,
                                   ngx_http_sgtm_str(&ctx->decoded),
-                                  ngx_http_sgtm_str(&body),
-                                  conf->dedup ? ngx_http_sgtm_gate_events
-                                              : NULL)
+                                  ngx_http_sgtm_str(&body), events)
             != SGTM_OK)
         {
             return ngx_http_sgtm_gate_refuse(ctx, hit.reason, &hit.param);
@@ -160,16 +168,15 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
     }
 
-    if (conf->dedup) {
-        rc = ngx_http_sgtm_gate_dedup(r, ctx, ngx_http_sgtm_gate_events,
-                                      hit.events);
+    if (events) {
+        rc = ngx_http_sgtm_gate_pick(r, ctx, events, hit.events);
+
         if (rc != NGX_OK) {
             return rc;
         }
 
-        if (ctx->duplicates
-            && ngx_http_sgtm_commit_cut(r, ngx_http_sgtm_gate_events,
-                                        hit.events, &body)
+        if ((ctx->duplicates || ctx->routed)
+            && ngx_http_sgtm_commit_cut(r, events, hit.events, &body)
                != NGX_OK)
         {
             return ngx_http_sgtm_gate_fail(ctx);
@@ -295,11 +302,35 @@ ngx_http_sgtm_gate_fail(ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+ngx_uint_t
+ngx_http_sgtm_gate_lists(ngx_http_sgtm_ctx_t *ctx)
+{
+    return ctx->conf->dedup != NULL
+           || (ctx->overlay && ctx->overlay->record->events.nelts);
+}
+
+
 ngx_int_t
-ngx_http_sgtm_gate_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+ngx_http_sgtm_gate_pick(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_event_t *events, ngx_uint_t n)
 {
     ngx_int_t  rc;
+
+    if (ctx->overlay && ctx->overlay->record->events.nelts) {
+
+        ngx_http_sgtm_gate_routes(ctx, events, n);
+
+        if (ctx->routed == n) {
+            ctx->disposition = NGX_HTTP_SGTM_FILTERED;
+            ctx->reason = NGX_HTTP_SGTM_REASON_ROUTE;
+
+            return NGX_HTTP_NO_CONTENT;
+        }
+    }
+
+    if (ctx->conf->dedup == NULL) {
+        return NGX_OK;
+    }
 
     rc = ngx_http_sgtm_dedup(r, ctx, events, n);
 
@@ -315,6 +346,38 @@ ngx_http_sgtm_gate_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ctx->reason = NGX_HTTP_SGTM_REASON_DUPLICATE;
 
     return NGX_HTTP_NO_CONTENT;
+}
+
+
+/* what the tenant wants sent by browsers alone, or not at all */
+
+static void
+ngx_http_sgtm_gate_routes(ngx_http_sgtm_ctx_t *ctx, sgtm_event_t *events,
+    ngx_uint_t n)
+{
+    ngx_uint_t  i, route;
+    sgtm_str_t  name;
+
+    /* one byte more than the longest name that a record can have */
+
+    u_char  buf[NGX_HTTP_SGTM_GATE_NAME + 1];
+
+    for (i = 0; i < n; i++) {
+
+        name = events[i].name;
+
+        if (!events[i].plain) {
+            name.data = buf;
+            name.len = sgtm_args_decode(buf, sizeof(buf), &events[i].name);
+        }
+
+        route = sgtm_tenant_event(ctx->overlay->record, &name);
+
+        if (route == SGTM_EVENT_CLIENT || route == SGTM_EVENT_OFF) {
+            events[i].off = 1;
+            ctx->routed++;
+        }
+    }
 }
 
 

@@ -39,11 +39,15 @@ ngx_int_t ngx_http_sgtm_gate_preview(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
- * Reserves the events of a hit, where there is an sgtm_dedup.  NGX_OK: some are
- * left, those that are not are marked; or the status to answer with.
+ * Marks the events that are not to be sent: those that the tenant's record
+ * routes another way, and where there is an sgtm_dedup the duplicates, the
+ * others being reserved.  NGX_OK: some are left; or the status to answer with.
  */
-ngx_int_t ngx_http_sgtm_gate_dedup(ngx_http_request_t *r,
+ngx_int_t ngx_http_sgtm_gate_pick(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_event_t *events, ngx_uint_t n);
+
+/* whether there is a reason to: whether the events have to be listed */
+ngx_uint_t ngx_http_sgtm_gate_lists(ngx_http_sgtm_ctx_t *ctx);
 
 /* how the gate ends otherwise: each returns the status to answer with */
 

@@ -16,7 +16,7 @@
 
 static void ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx,
     sgtm_mp_t *mp);
-static ngx_int_t ngx_http_sgtm_gate_mp_dedup(ngx_http_request_t *r,
+static ngx_int_t ngx_http_sgtm_gate_mp_pick(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp, uint32_t *drop);
 static ngx_int_t ngx_http_sgtm_gate_mp_tid(ngx_http_request_t *r,
     sgtm_str_t *tid);
@@ -67,8 +67,8 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     drop = 0;
 
-    if (ctx->conf->dedup) {
-        rc = ngx_http_sgtm_gate_mp_dedup(r, ctx, &mp, &drop);
+    if (ngx_http_sgtm_gate_lists(ctx)) {
+        rc = ngx_http_sgtm_gate_mp_pick(r, ctx, &mp, &drop);
 
         if (rc != NGX_OK) {
             return rc;
@@ -107,7 +107,7 @@ ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx, sgtm_mp_t *mp)
  */
 
 static ngx_int_t
-ngx_http_sgtm_gate_mp_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+ngx_http_sgtm_gate_mp_pick(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_mp_t *mp, uint32_t *drop)
 {
     ngx_int_t     rc;
@@ -127,15 +127,15 @@ ngx_http_sgtm_gate_mp_dedup(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         events[i].ids[SGTM_EVENT_TRANSACTION] = mp->events[i].transaction;
         events[i].plain = 1;
 
-        if (ctx->conf->dedup->event_id) {
+        if (ctx->conf->dedup && ctx->conf->dedup->event_id) {
             events[i].ids[SGTM_EVENT_ID] = mp->events[i].id;
         }
     }
 
-    rc = ngx_http_sgtm_gate_dedup(r, ctx, events, mp->nevents);
+    rc = ngx_http_sgtm_gate_pick(r, ctx, events, mp->nevents);
 
     for (i = 0; i < mp->nevents; i++) {
-        *drop |= (uint32_t) events[i].duplicate << i;
+        *drop |= (uint32_t) (events[i].duplicate || events[i].off) << i;
     }
 
     return rc;

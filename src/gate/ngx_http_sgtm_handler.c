@@ -558,7 +558,7 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     }
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK
-        && ngx_http_sgtm_webhook_find(ctx) == NULL)
+        && ngx_http_sgtm_webhook_shop(ctx) == NGX_DECLINED)
     {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_PATH,
                                     NGX_HTTP_NOT_FOUND);

@@ -136,7 +136,9 @@ sgtm_events_cut(const sgtm_event_t *events, unsigned n,
 
         if (line.len && i < n && events[i].line.data == line.data) {
 
-            if (events[i++].duplicate) {
+            i++;
+
+            if (events[i - 1].duplicate || events[i - 1].off) {
 
                 /* the last one leaves with the end of the one before it */
 

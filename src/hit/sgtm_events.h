@@ -30,6 +30,7 @@ typedef struct {
     sgtm_str_t      line;              /* of the body; empty: the query */
     unsigned        plain:1;           /* nothing is percent-encoded */
     unsigned        duplicate:1;
+    unsigned        off:1;             /* not to be sent, for another reason */
 } sgtm_event_t;
 
 
@@ -42,9 +43,9 @@ void sgtm_event_print(const sgtm_event_t *event, unsigned id,
     const sgtm_str_t *tenant, const unsigned char *key, uint64_t *print);
 
 /*
- * Writes a body without the lines of the events that are duplicates, byte for
- * byte otherwise: its last line has an end if it had one before.  events are
- * those of this body, in order.  Writes at most body->len bytes and returns
+ * Writes a body without the lines of the events that are duplicates or off, byte
+ * for byte otherwise: its last line has an end if it had one before.  events
+ * are those of this body, in order.  Writes at most body->len bytes and returns
  * how many.
  */
 size_t sgtm_events_cut(const sgtm_event_t *events, unsigned n,

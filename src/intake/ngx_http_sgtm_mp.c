@@ -9,7 +9,9 @@
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_body.h"
 #include "../gate/ngx_http_sgtm_handler.h"
+#include "../gate/ngx_http_sgtm_overlay.h"
 #include "../hit/sgtm_mp.h"
+#include "../tenant/ngx_http_sgtm_secrets.h"
 #include "ngx_http_sgtm_mp.h"
 
 #include <openssl/crypto.h>
@@ -39,8 +41,10 @@ static ngx_int_t ngx_http_sgtm_secret_read(ngx_conf_t *cf, ngx_fd_t fd,
     ngx_str_t *name, ngx_str_t *text);
 static char *ngx_http_sgtm_secret_add(ngx_conf_t *cf,
     ngx_http_sgtm_loc_conf_t *slcf, ngx_str_t *text);
-static ngx_uint_t ngx_http_sgtm_secret_known(ngx_array_t *secrets,
-    sgtm_str_t *value);
+static ngx_uint_t ngx_http_sgtm_secrets_of(ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_secret_t *room, ngx_http_sgtm_secret_t **secrets);
+static ngx_uint_t ngx_http_sgtm_secret_known(ngx_http_sgtm_secret_t *secrets,
+    ngx_uint_t n, sgtm_str_t *value);
 static ngx_uint_t ngx_http_sgtm_mp_is_secret(const sgtm_arg_t *arg);
 static void ngx_http_sgtm_mp_message(void *data, const sgtm_mp_fault_t *fault,
     const sgtm_mp_where_t *where);
@@ -248,17 +252,17 @@ ngx_http_sgtm_secret_add(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *slcf,
 ngx_int_t
 ngx_http_sgtm_mp_secret(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    ngx_uint_t    found, wrong;
-    sgtm_str_t    value;
-    sgtm_arg_t    arg;
-    sgtm_args_t   args;
-    ngx_array_t  *secrets;
+    ngx_uint_t               n, found, wrong;
+    sgtm_str_t               value;
+    sgtm_arg_t               arg;
+    sgtm_args_t              args;
+    ngx_http_sgtm_secret_t  *secrets, room[SGTM_TENANT_SECRETS];
 
     u_char  buf[NGX_HTTP_SGTM_SECRET_LEN + 1];
 
-    secrets = ctx->conf->api_secrets;
+    n = ngx_http_sgtm_secrets_of(ctx, room, &secrets);
 
-    if (secrets == NULL) {
+    if (n == 0) {
         return NGX_DECLINED;
     }
 
@@ -277,31 +281,67 @@ ngx_http_sgtm_mp_secret(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         value.len = sgtm_args_decode(buf, sizeof(buf), &arg.value);
 
         found = 1;
-        wrong |= !ngx_http_sgtm_secret_known(secrets, &value);
+        wrong |= !ngx_http_sgtm_secret_known(secrets, n, &value);
     }
 
     return (found && !wrong) ? NGX_OK : NGX_DECLINED;
 }
 
 
+/* how many there are: the location's, or in the room those of the record */
+
+static ngx_uint_t
+ngx_http_sgtm_secrets_of(ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_secret_t *room, ngx_http_sgtm_secret_t **secrets)
+{
+    ngx_uint_t                i, n;
+    ngx_array_t              *list;
+    ngx_http_sgtm_secrets_t   opened;
+
+    if (ctx->overlay == NULL
+        || !sgtm_tenant_has(ctx->overlay->record, SGTM_TENANT_API_SECRETS))
+    {
+        list = ctx->conf->api_secrets;
+        *secrets = list ? list->elts : NULL;
+
+        return list ? list->nelts : 0;
+    }
+
+    ngx_http_sgtm_secrets_open(&opened, ctx->overlay->record,
+                               sgtm_tenant_field(SGTM_TENANT_API_SECRETS),
+                               SGTM_TENANT_SECRETS);
+
+    for (i = 0, n = 0; i < opened.n; i++) {
+        if (SHA256(opened.elts[i].data, opened.elts[i].len, room[n].digest)) {
+            n++;
+        }
+    }
+
+    ngx_http_sgtm_secrets_wipe(&opened);
+
+    *secrets = room;
+
+    return n;
+}
+
+
 /* all are compared, and digests, so that time tells nothing of them */
 
 static ngx_uint_t
-ngx_http_sgtm_secret_known(ngx_array_t *secrets, sgtm_str_t *value)
+ngx_http_sgtm_secret_known(ngx_http_sgtm_secret_t *secrets, ngx_uint_t n,
+    sgtm_str_t *value)
 {
-    u_char                   digest[SHA256_DIGEST_LENGTH];
-    ngx_uint_t               i, known;
-    ngx_http_sgtm_secret_t  *secret;
+    u_char      digest[SHA256_DIGEST_LENGTH];
+    ngx_uint_t  i, known;
 
     if (SHA256(value->data, value->len, digest) == NULL) {
         return 0;
     }
 
     known = 0;
-    secret = secrets->elts;
 
-    for (i = 0; i < secrets->nelts; i++) {
-        known |= (CRYPTO_memcmp(digest, secret[i].digest, sizeof(digest))
+    for (i = 0; i < n; i++) {
+        known |= (CRYPTO_memcmp(digest, secrets[i].digest, sizeof(digest))
                   == 0);
     }
 

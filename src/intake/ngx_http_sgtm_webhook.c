@@ -10,7 +10,9 @@
 #include "../gate/ngx_http_sgtm_dedup.h"
 #include "../gate/ngx_http_sgtm_gate.h"
 #include "../gate/ngx_http_sgtm_headers.h"
+#include "../gate/ngx_http_sgtm_overlay.h"
 #include "../hit/sgtm_events.h"
+#include "../tenant/ngx_http_sgtm_secrets.h"
 #include "ngx_http_sgtm_mp.h"
 #include "ngx_http_sgtm_webhook.h"
 #include "sgtm_order.h"
@@ -26,17 +28,29 @@
 #define NGX_HTTP_SGTM_WEBHOOK_SECRETS  8
 
 
+#define ngx_http_sgtm_webhook_of_record(ctx)                                  \
+    ((ctx)->overlay                                                           \
+     && sgtm_tenant_has((ctx)->overlay->record, SGTM_TENANT_WEBHOOKS))
+
+
 static ngx_int_t ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf,
     ngx_str_t *name, ngx_array_t *secrets);
+static ngx_uint_t ngx_http_sgtm_webhook_has(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t shop);
+static ngx_http_sgtm_webhook_t *ngx_http_sgtm_webhook_find(
+    ngx_http_sgtm_loc_conf_t *conf, ngx_uint_t shop);
 static ngx_int_t ngx_http_sgtm_webhook_signed(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_webhook_t *webhook,
-    ngx_str_t *body);
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t shop, ngx_str_t *body);
+static int ngx_http_sgtm_webhook_signature(ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t shop, ngx_str_t *header, ngx_str_t *body, int *stale);
 static ngx_int_t ngx_http_sgtm_webhook_seen(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
 static ngx_int_t ngx_http_sgtm_webhook_send(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_order_t *order);
 static ngx_int_t ngx_http_sgtm_webhook_args(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_webhook_query(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, const sgtm_str_t *secret);
 static ngx_int_t ngx_http_sgtm_webhook_headers(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 static void ngx_http_sgtm_webhook_header(ngx_http_request_t *r,
@@ -158,17 +172,12 @@ ngx_http_sgtm_webhook_secrets(ngx_conf_t *cf, ngx_str_t *name,
 }
 
 
-ngx_http_sgtm_webhook_t *
-ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
+ngx_int_t
+ngx_http_sgtm_webhook_shop(ngx_http_sgtm_ctx_t *ctx)
 {
-    size_t                    len, n;
-    ngx_uint_t                i;
-    const sgtm_str_t         *name;
-    ngx_http_sgtm_webhook_t  *webhook;
-
-    if (ctx->conf->webhooks == NULL) {
-        return NULL;
-    }
+    size_t             len, n;
+    ngx_uint_t         shop;
+    const sgtm_str_t  *name;
 
     /* in any case and with slashes at the end, as the route has it */
 
@@ -178,15 +187,47 @@ ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx)
         /* void */
     }
 
-    webhook = ctx->conf->webhooks->elts;
-
-    for (i = 0; i < ctx->conf->webhooks->nelts; i++) {
-        name = sgtm_word_name(sgtm_shop_names, webhook[i].shop);
+    for (shop = 0; shop < SGTM_SHOP_N; shop++) {
+        name = sgtm_word_name(sgtm_shop_names, shop);
 
         if (n == len + name->len
             && ngx_strncasecmp(ctx->path.data + len, name->data, name->len)
                == 0)
         {
+            return ngx_http_sgtm_webhook_has(ctx, shop) ? (ngx_int_t) shop
+                                                        : NGX_DECLINED;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_webhook_has(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t shop)
+{
+    if (ngx_http_sgtm_webhook_of_record(ctx)) {
+        return ctx->overlay->record->webhooks[shop].nelts != 0;
+    }
+
+    return ngx_http_sgtm_webhook_find(ctx->conf, shop) != NULL;
+}
+
+
+static ngx_http_sgtm_webhook_t *
+ngx_http_sgtm_webhook_find(ngx_http_sgtm_loc_conf_t *conf, ngx_uint_t shop)
+{
+    ngx_uint_t                i;
+    ngx_http_sgtm_webhook_t  *webhook;
+
+    if (conf->webhooks == NULL) {
+        return NULL;
+    }
+
+    webhook = conf->webhooks->elts;
+
+    for (i = 0; i < conf->webhooks->nelts; i++) {
+        if (webhook[i].shop == shop) {
             return &webhook[i];
         }
     }
@@ -219,31 +260,29 @@ ngx_int_t
 ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *body)
 {
-    int                       rc;
-    ngx_int_t                 status;
-    ngx_str_t                 topic;
-    sgtm_order_t              order;
-    ngx_http_sgtm_webhook_t  *webhook;
+    int            rc;
+    ngx_int_t      shop, status;
+    ngx_str_t      topic;
+    sgtm_order_t   order;
 
     /* there is one: without it the request was refused by its head */
 
-    webhook = ngx_http_sgtm_webhook_find(ctx);
+    shop = ngx_http_sgtm_webhook_shop(ctx);
 
-    if (webhook == NULL) {
+    if (shop == NGX_DECLINED) {
         return ngx_http_sgtm_gate_fail(ctx);
     }
 
-    status = ngx_http_sgtm_webhook_signed(r, ctx, webhook, body);
+    status = ngx_http_sgtm_webhook_signed(r, ctx, shop, body);
 
     if (status != NGX_OK) {
         return status;
     }
 
-    ngx_http_sgtm_webhook_header(r,
-                          &ngx_http_sgtm_webhook_topics[webhook->shop],
-                          &topic);
+    ngx_http_sgtm_webhook_header(r, &ngx_http_sgtm_webhook_topics[shop],
+                                 &topic);
 
-    rc = sgtm_order_read(&order, webhook->shop, ngx_http_sgtm_str(&topic),
+    rc = sgtm_order_read(&order, shop, ngx_http_sgtm_str(&topic),
                          ngx_http_sgtm_str(body), ngx_time());
 
     if (rc == SGTM_DECLINED) {
@@ -282,18 +321,18 @@ ngx_http_sgtm_webhook(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
-    ngx_http_sgtm_webhook_t *webhook, ngx_str_t *body)
+    ngx_uint_t shop, ngx_str_t *body)
 {
     int        rc, stale;
     ngx_str_t  header;
 
     ngx_http_sgtm_webhook_header(r,
-                 (ngx_str_t *) &sgtm_signature_headers[webhook->shop],
+                 (ngx_str_t *) &sgtm_signature_headers[shop],
                  &header);
 
     /* a new webhook is tried out before it has a secret */
 
-    if (webhook->shop == SGTM_SHOP_WOOCOMMERCE && header.len == 0
+    if (shop == SGTM_SHOP_WOOCOMMERCE && header.len == 0
         && sgtm_order_ping(ngx_http_sgtm_str(body)))
     {
         return ngx_http_sgtm_webhook_answer(ctx, NGX_HTTP_SGTM_FILTERED,
@@ -301,10 +340,7 @@ ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
                                             NGX_HTTP_OK);
     }
 
-    rc = sgtm_signature(webhook->shop, ngx_http_sgtm_str(&header),
-                        ngx_http_sgtm_str(body),
-                        ngx_http_sgtm_str(webhook->secrets.elts),
-                        webhook->secrets.nelts, ngx_time(), &stale);
+    rc = ngx_http_sgtm_webhook_signature(ctx, shop, &header, body, &stale);
 
     if (rc == SGTM_ERROR) {
         return ngx_http_sgtm_gate_fail(ctx);
@@ -323,6 +359,53 @@ ngx_http_sgtm_webhook_signed(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     return NGX_OK;
+}
+
+
+/* by the secrets of the location, or of the record, as sgtm_signature() */
+
+static int
+ngx_http_sgtm_webhook_signature(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t shop,
+    ngx_str_t *header, ngx_str_t *body, int *stale)
+{
+    int                       rc;
+    u_char                   *p;
+    sgtm_str_t                field;
+    const sgtm_str_t         *name, *list;
+    ngx_http_sgtm_secrets_t   opened;
+    ngx_http_sgtm_webhook_t  *webhook;
+
+    u_char  buf[64];
+
+    if (!ngx_http_sgtm_webhook_of_record(ctx)) {
+        webhook = ngx_http_sgtm_webhook_find(ctx->conf, shop);
+
+        return sgtm_signature(shop, ngx_http_sgtm_str(header),
+                              ngx_http_sgtm_str(body),
+                              ngx_http_sgtm_str(webhook->secrets.elts),
+                              webhook->secrets.nelts, ngx_time(), stale);
+    }
+
+    list = sgtm_tenant_field(SGTM_TENANT_WEBHOOKS);
+    name = sgtm_word_name(sgtm_shop_names, shop);
+
+    p = ngx_cpymem(buf, list->data, list->len);
+    *p++ = '.';
+    p = ngx_cpymem(p, name->data, name->len);
+
+    field.data = buf;
+    field.len = p - buf;
+
+    ngx_http_sgtm_secrets_open(&opened, ctx->overlay->record, &field,
+                               SGTM_TENANT_SECRETS);
+
+    rc = sgtm_signature(shop, ngx_http_sgtm_str(header),
+                        ngx_http_sgtm_str(body), opened.elts, opened.n,
+                        ngx_time(), stale);
+
+    ngx_http_sgtm_secrets_wipe(&opened);
+
+    return rc;
 }
 
 
@@ -425,18 +508,46 @@ ngx_http_sgtm_webhook_send(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 static ngx_int_t
 ngx_http_sgtm_webhook_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    u_char      *p;
-    ngx_str_t   *stream;
-    sgtm_str_t  *secret;
+    ngx_int_t                 rc;
+    sgtm_str_t               *secret;
+    ngx_http_sgtm_secrets_t   opened;
+
+    if (ctx->overlay == NULL
+        || !sgtm_tenant_has(ctx->overlay->record, SGTM_TENANT_API_SECRETS))
+    {
+        secret = ngx_http_sgtm_str(&ctx->conf->api_secret);
+
+        return ngx_http_sgtm_webhook_query(r, ctx, secret->len ? secret
+                                                               : NULL);
+    }
+
+    ngx_http_sgtm_secrets_open(&opened, ctx->overlay->record,
+                               sgtm_tenant_field(SGTM_TENANT_API_SECRETS), 1);
+
+    rc = ngx_http_sgtm_webhook_query(r, ctx, opened.n ? opened.elts : NULL);
+
+    ngx_http_sgtm_secrets_wipe(&opened);
+
+    return rc;
+}
+
+
+/* secret may be NULL */
+
+static ngx_int_t
+ngx_http_sgtm_webhook_query(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    const sgtm_str_t *secret)
+{
+    u_char     *p;
+    ngx_str_t  *stream;
 
     static u_char  name[] = "measurement_id=";
     static u_char  more[] = "&api_secret=";
 
     stream = ngx_http_sgtm_webhook_stream(ctx->conf);
-    secret = ngx_http_sgtm_str(&ctx->conf->api_secret);
 
     p = ngx_pnalloc(r->pool, sizeof(name) + SGTM_MAX_KEY + sizeof(more)
-                             + sgtm_args_encode(NULL, secret));
+                             + (secret ? sgtm_args_encode(NULL, secret) : 0));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -449,7 +560,7 @@ ngx_http_sgtm_webhook_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         p = ngx_cpymem(p, stream->data, stream->len);
     }
 
-    if (secret->len) {
+    if (secret) {
         p = ngx_cpymem(p, more, sizeof(more) - 1);
         p += sgtm_args_encode(p, secret);
     }

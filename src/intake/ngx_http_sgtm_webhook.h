@@ -32,8 +32,11 @@ struct ngx_http_sgtm_webhook_s {
 char *ngx_http_sgtm_conf_webhook(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* of the shop that the request's path names; NULL: there is none */
-ngx_http_sgtm_webhook_t *ngx_http_sgtm_webhook_find(ngx_http_sgtm_ctx_t *ctx);
+/*
+ * The shop that the request's path names, sgtm_shop_e; NGX_DECLINED: none, or
+ * the tenant has no secret of it.
+ */
+ngx_int_t ngx_http_sgtm_webhook_shop(ngx_http_sgtm_ctx_t *ctx);
 
 /*
  * The id of the stream that orders go to; NULL: there is none, since the others

@@ -107,7 +107,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("topic"), sgtm_string("topic"),
       sgtm_string("of no use here") },
     { sgtm_string("host"), sgtm_string("host"),
-      sgtm_string("not known here") }
+      sgtm_string("not known here") },
+    { sgtm_string("event_route"), sgtm_string("event"),
+      sgtm_string("not for this gateway") }
 };
 
 
@@ -391,6 +393,10 @@ ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_counters_t *cn)
 
     if (ctx->duplicates) {
         (void) ngx_atomic_fetch_add(&cn->duplicate_events, ctx->duplicates);
+    }
+
+    if (ctx->routed) {
+        (void) ngx_atomic_fetch_add(&cn->routed_events, ctx->routed);
     }
 
     if (ctx->consent_absent) {

@@ -29,6 +29,7 @@ typedef enum {
 struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     events;
     ngx_atomic_t     duplicate_events;
+    ngx_atomic_t     routed_events;
     ngx_atomic_t     consent_absent;
     ngx_atomic_t     routes[NGX_HTTP_SGTM_ROUTE_N];
     ngx_atomic_t     dispositions[NGX_HTTP_SGTM_DISPOSITION_N];

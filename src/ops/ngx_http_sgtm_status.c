@@ -12,6 +12,7 @@
 #include "ngx_http_sgtm_status.h"
 #include "ngx_http_sgtm_status_registry.h"
 #include "ngx_http_sgtm_status_spool.h"
+#include "ngx_http_sgtm_status_tenants.h"
 
 
 #define NGX_HTTP_SGTM_STATUS_BUF   (16 * 1024)
@@ -40,7 +41,7 @@ static ngx_uint_t ngx_http_sgtm_status_prometheus(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
-    ngx_http_sgtm_tenant_t *tenant);
+    ngx_http_sgtm_counters_t *counters);
 static ngx_int_t ngx_http_sgtm_write_json_latency(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_json_dedup(ngx_http_sgtm_writer_t *w,
@@ -53,8 +54,6 @@ static ngx_int_t ngx_http_sgtm_write_text_latency(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
-static ngx_http_sgtm_tenant_t *ngx_http_sgtm_status_next(
-    ngx_http_sgtm_main_conf_t *smcf, ngx_http_sgtm_tenant_t *tenant);
 static u_char *ngx_http_sgtm_status_escape(u_char *p, ngx_str_t *id);
 static const ngx_str_t *ngx_http_sgtm_label_route(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_disposition(ngx_uint_t i);
@@ -86,6 +85,11 @@ static ngx_http_sgtm_family_t  ngx_http_sgtm_families[] = {
       ngx_string("Events that were seen before, and dropped."),
       ngx_null_string, NULL,
       offsetof(ngx_http_sgtm_counters_t, duplicate_events), 0, 1, 0 },
+
+    { ngx_string("routed_events"), ngx_string("sgtm_routed_events_total"),
+      ngx_string("Events that a record routes another way, and dropped."),
+      ngx_null_string, NULL,
+      offsetof(ngx_http_sgtm_counters_t, routed_events), 0, 1, 0 },
 
     { ngx_string("consent_absent"), ngx_string("sgtm_consent_absent_total"),
       ngx_string("Hits that carried no consent, so that the default held."),
@@ -161,8 +165,14 @@ ngx_http_sgtm_status_handler(ngx_http_request_t *r)
 
     text = ngx_http_sgtm_status_prometheus(r);
 
-    rc = text ? ngx_http_sgtm_write_text(&w, zone)
-              : ngx_http_sgtm_write_json(&w, zone);
+    rc = zone ? ngx_http_sgtm_status_tenants(&w) : NGX_OK;
+
+    if (rc == NGX_OK) {
+        rc = text ? ngx_http_sgtm_write_text(&w, zone)
+                  : ngx_http_sgtm_write_json(&w, zone);
+    }
+
+    ngx_http_sgtm_status_tenants_end(&w);
 
     if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -278,8 +288,8 @@ ngx_http_sgtm_status_room(ngx_http_sgtm_writer_t *w, size_t size)
 static ngx_int_t
 ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 {
-    ngx_uint_t               n;
-    ngx_http_sgtm_tenant_t  *tenant;
+    ngx_uint_t              i;
+    ngx_http_sgtm_shown_t  *tenant;
 
     if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK) {
         return NGX_ERROR;
@@ -302,25 +312,23 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 
     w->buf->last = ngx_sprintf(w->buf->last, "\"tenants\":{");
 
-    n = 0;
+    tenant = w->tenants.elts;
 
-    for (tenant = ngx_http_sgtm_status_next(w->smcf, NULL);
-         tenant;
-         tenant = ngx_http_sgtm_status_next(w->smcf, tenant))
-    {
+    for (i = 0; i < w->tenants.nelts; i++) {
+
         if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE
-                                         + 6 * tenant->node.str.len)
+                                         + 6 * tenant[i].id.len)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        w->buf->last = ngx_sprintf(w->buf->last, "%s\n\"", n++ ? "," : "");
+        w->buf->last = ngx_sprintf(w->buf->last, "%s\n\"", i ? "," : "");
         w->buf->last = ngx_http_sgtm_status_escape(w->buf->last,
-                                                   &tenant->node.str);
+                                                   &tenant[i].id);
         w->buf->last = ngx_sprintf(w->buf->last, "\":{");
 
-        if (ngx_http_sgtm_write_json_tenant(w, tenant) != NGX_OK) {
+        if (ngx_http_sgtm_write_json_tenant(w, tenant[i].counters) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -332,7 +340,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 
 static ngx_int_t
 ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
-    ngx_http_sgtm_tenant_t *tenant)
+    ngx_http_sgtm_counters_t *counters)
 {
     ngx_uint_t               i, n;
     ngx_atomic_t            *counter;
@@ -340,7 +348,7 @@ ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
 
     for (f = ngx_http_sgtm_families; f->key.len; f++) {
 
-        counter = (ngx_atomic_t *) ((u_char *) tenant->counters + f->offset);
+        counter = (ngx_atomic_t *) ((u_char *) counters + f->offset);
 
         if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE)
             != NGX_OK)
@@ -427,6 +435,11 @@ ngx_http_sgtm_write_json_dedup(ngx_http_sgtm_writer_t *w,
         return NGX_ERROR;
     }
 
+    if (w->next) {
+        w->buf->last = ngx_sprintf(w->buf->last, ",\n\"tenants_next\":%uz",
+                                   w->next);
+    }
+
     if (zone->dedup) {
         w->buf->last = ngx_sprintf(w->buf->last,
                                    ",\n\"dedup_capacity\":%uD,"
@@ -455,6 +468,12 @@ ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
         return NGX_OK;
     }
 
+    if (w->next) {
+        w->buf->last = ngx_sprintf(w->buf->last,
+                                   "# more tenants: \"?from=%uz\"\n",
+                                   w->next);
+    }
+
     for (f = ngx_http_sgtm_families; f->key.len; f++) {
         if (ngx_http_sgtm_write_text_family(w, f) != NGX_OK) {
             return NGX_ERROR;
@@ -476,9 +495,9 @@ static ngx_int_t
 ngx_http_sgtm_write_text_family(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_family_t *f)
 {
-    ngx_uint_t               i;
-    ngx_atomic_t            *counter;
-    ngx_http_sgtm_tenant_t  *tenant;
+    ngx_uint_t              i, k;
+    ngx_atomic_t           *counter;
+    ngx_http_sgtm_shown_t  *tenant;
 
     if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK) {
         return NGX_ERROR;
@@ -488,11 +507,11 @@ ngx_http_sgtm_write_text_family(ngx_http_sgtm_writer_t *w,
                                "# HELP %V %V\n# TYPE %V counter\n",
                                &f->name, &f->help, &f->name);
 
-    for (tenant = ngx_http_sgtm_status_next(w->smcf, NULL);
-         tenant;
-         tenant = ngx_http_sgtm_status_next(w->smcf, tenant))
-    {
-        counter = (ngx_atomic_t *) ((u_char *) tenant->counters + f->offset);
+    tenant = w->tenants.elts;
+
+    for (k = 0; k < w->tenants.nelts; k++) {
+
+        counter = (ngx_atomic_t *) ((u_char *) tenant[k].counters + f->offset);
 
         for (i = f->first; i < f->n; i++) {
 
@@ -501,7 +520,7 @@ ngx_http_sgtm_write_text_family(ngx_http_sgtm_writer_t *w,
             }
 
             if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE
-                                             + 6 * tenant->node.str.len)
+                                             + 6 * tenant[k].id.len)
                 != NGX_OK)
             {
                 return NGX_ERROR;
@@ -509,7 +528,7 @@ ngx_http_sgtm_write_text_family(ngx_http_sgtm_writer_t *w,
 
             w->buf->last = ngx_sprintf(w->buf->last, "%V{tenant=\"", &f->name);
             w->buf->last = ngx_http_sgtm_status_escape(w->buf->last,
-                                                       &tenant->node.str);
+                                                       &tenant[k].id);
             *w->buf->last++ = '"';
 
             if (f->label.len) {
@@ -591,28 +610,6 @@ ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
                        sgtm_seen_evicted(zone->dedup->seen));
 
     return NGX_OK;
-}
-
-
-static ngx_http_sgtm_tenant_t *
-ngx_http_sgtm_status_next(ngx_http_sgtm_main_conf_t *smcf,
-    ngx_http_sgtm_tenant_t *tenant)
-{
-    ngx_rbtree_t  *tree;
-
-    tree = &smcf->tenants;
-
-    if (tenant) {
-        return (ngx_http_sgtm_tenant_t *) ngx_rbtree_next(tree,
-                                                          &tenant->node.node);
-    }
-
-    if (tree->root == tree->sentinel) {
-        return NULL;
-    }
-
-    return (ngx_http_sgtm_tenant_t *) ngx_rbtree_min(tree->root,
-                                                     tree->sentinel);
 }
 
 

@@ -12,10 +12,19 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
+#include "../tenant/sgtm_registry.h"
 
 
 /* the longest line without names */
 #define NGX_HTTP_SGTM_STATUS_LINE  256
+
+
+/* a tenant; its id may be a record's, until the answer is written */
+
+typedef struct {
+    ngx_str_t                   id;
+    ngx_http_sgtm_counters_t   *counters;
+} ngx_http_sgtm_shown_t;
 
 
 typedef struct {
@@ -25,6 +34,11 @@ typedef struct {
     ngx_buf_t                  *buf;
     off_t                       size;
     ngx_http_sgtm_main_conf_t  *smcf;
+
+    ngx_array_t                 tenants;   /* of ngx_http_sgtm_shown_t */
+    size_t                      next;      /* where others follow; 0: none */
+    sgtm_registry_reader_t     *reader;    /* NULL: there are no records */
+    uint64_t                    generation;
 } ngx_http_sgtm_writer_t;
 
 

@@ -420,6 +420,40 @@ ngx_http_sgtm_tenants_reader(void)
 }
 
 
+ngx_int_t
+ngx_http_sgtm_tenants_endpoint(ngx_pool_t *pool, ngx_str_t *tenant,
+    ngx_str_t *value)
+{
+    uint64_t              generation;
+    ngx_int_t             rc;
+    const sgtm_tenant_t  *t;
+
+    if (ngx_http_sgtm_reader.slot == NULL) {
+        return NGX_OK;
+    }
+
+    generation = sgtm_registry_enter(&ngx_http_sgtm_reader);
+
+    t = sgtm_registry_id(ngx_http_sgtm_reader.registry,
+                         ngx_http_sgtm_str(tenant));
+    rc = NGX_OK;
+
+    if (t && sgtm_tenant_has(t, SGTM_TENANT_ENDPOINT)) {
+
+        value->len = t->endpoint.len;
+        value->data = ngx_pstrdup(pool, (ngx_str_t *) &t->endpoint);
+
+        if (value->data == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
+
+    sgtm_registry_leave(&ngx_http_sgtm_reader, generation);
+
+    return rc;
+}
+
+
 ngx_http_sgtm_records_t *
 ngx_http_sgtm_tenants_records(ngx_http_sgtm_main_conf_t *smcf)
 {

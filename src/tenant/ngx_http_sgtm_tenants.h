@@ -119,6 +119,13 @@ ngx_uint_t ngx_http_sgtm_tenants_walk(ngx_http_sgtm_records_t *records,
  */
 sgtm_registry_reader_t *ngx_http_sgtm_tenants_reader(void);
 
+/*
+ * Sets a value to the endpoint that a tenant's record names, if it does, in
+ * memory of the pool.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_sgtm_tenants_endpoint(ngx_pool_t *pool, ngx_str_t *tenant,
+    ngx_str_t *value);
+
 /* what workers share of it, NULL: there is none */
 ngx_http_sgtm_records_t *ngx_http_sgtm_tenants_records(
     ngx_http_sgtm_main_conf_t *smcf);
