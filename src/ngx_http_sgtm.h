@@ -197,6 +197,8 @@ typedef struct {
 
     unsigned                   gateways:1;
     unsigned                   dedup:1;    /* by some of them */
+    unsigned                   seen:1;     /* that, or records that may name
+                                              webhooks */
     unsigned                   warned:1;   /* of tier enterprise, no spool */
 } ngx_http_sgtm_main_conf_t;
 

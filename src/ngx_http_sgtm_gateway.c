@@ -55,11 +55,11 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 
     smcf->gateways = 1;
 
-    /* a record may name webhooks, whose orders are known for a week */
-
-    if (conf->dedup || conf->webhooks || smcf->source) {
+    if (conf->dedup || conf->webhooks) {
         smcf->dedup = 1;
     }
+
+    smcf->seen |= (smcf->dedup || smcf->source);
 
     conf->prefix = clcf->name;
 

@@ -10,6 +10,7 @@
 #include "delivery/ngx_http_sgtm_detached.h"
 #include "gate/ngx_http_sgtm_address.h"
 #include "gate/ngx_http_sgtm_handler.h"
+#include "gate/ngx_http_sgtm_overlay.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "ops/ngx_http_sgtm_counters.h"
 #include "tenant/ngx_http_sgtm_tenants.h"
@@ -330,24 +331,35 @@ ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
 
 
 /*
- * The id of the record that serves the host, or its version: copies, since the
- * record may be left before the request ends.
+ * The id or the version of the record that is in force, or beside a gateway of
+ * the one that serves the host: copies, since that may be left before the
+ * request ends.
  */
 
 static ngx_int_t
 ngx_http_sgtm_variable_record(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_http_sgtm_ctx_t     *ctx;
+    const sgtm_tenant_t     *tenant;
     ngx_http_sgtm_record_t  *record;
 
-    record = ngx_http_sgtm_tenants_find(r);
+    ctx = ngx_http_sgtm_get_ctx(r->main);
 
-    if (record == NULL) {
+    if (ctx && ctx->tenant) {
+        tenant = ctx->overlay ? ctx->overlay->record : NULL;
+
+    } else {
+        record = ngx_http_sgtm_tenants_find(r);
+        tenant = record ? record->tenant : NULL;
+    }
+
+    if (tenant == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    v->len = data ? NGX_INT64_LEN : record->tenant->id.len;
+    v->len = data ? NGX_INT64_LEN : tenant->id.len;
     v->data = ngx_pnalloc(r->pool, v->len);
 
     if (v->data == NULL) {
@@ -355,10 +367,10 @@ ngx_http_sgtm_variable_record(ngx_http_request_t *r,
     }
 
     if (data) {
-        v->len = ngx_sprintf(v->data, "%L", record->tenant->version) - v->data;
+        v->len = ngx_sprintf(v->data, "%L", tenant->version) - v->data;
 
     } else {
-        ngx_memcpy(v->data, record->tenant->id.data, v->len);
+        ngx_memcpy(v->data, tenant->id.data, v->len);
     }
 
     v->valid = 1;

@@ -12,6 +12,8 @@ use SGTM::Test;
 
 use IO::Uncompress::Gunzip ();
 use JSON::PP ();
+use MIME::Base64 ();
+use Time::HiRes ();
 
 my $json = JSON::PP->new->utf8->canonical;
 my $dir = SGTM::Run::dir('records');
@@ -79,6 +81,11 @@ records(@all);
 my $tag = SGTM::Backend->start(sub {
     my ($req) = @_;
 
+    return [204, ['Set-Cookie' => 'FPID=1; Domain=b.example',
+                  'Set-Cookie' => 'FPLC=2; Domain=a.example',
+                  'Set-Cookie' => '_ga=3',
+                  'Set-Cookie' => 'c_x=4']] if $req->{mode} eq 'cookies';
+
     return $req->{mode} eq 'down' ? 503 : 204;
 });
 
@@ -94,7 +101,8 @@ sgtm_endpoints  sgtm-a.example.com;
 sgtm_dedup      1h;
 
 server {
-    listen         127.0.0.1:%%PORT%% default_server;
+    listen         127.0.0.1:%%PORT%%;
+    %%LISTEN_H2(127.0.0.1:%%PORT3%%)%%
     server_name    _;
     access_log     %%DIR%%/who.log who;
 
@@ -589,6 +597,220 @@ subtest 'the script' => sub {
        'what was made anew is the same';
 };
 
+# What a client of one tenant does to use or to move anything of another.  The
+# second column is sent; the answer has the third's status, and what is forwarded
+# has the fourth's host, if anything is.
+
+subtest 'attempts' => sub {
+    my $A = 'G-AAAAAAAAAA';
+    my $B = 'G-BBBBBBBBBB';
+    my $hit = "/metrics/g/collect?v=2&en=page_view&cid=1.2";
+    my $mp = '/metrics/mp/collect?measurement_id';
+    my $body = '{"client_id":"1.2","events":[{"name":"one"}]}';
+
+    my $send = sub {
+        my ($uri, $host, %opt) = @_;
+
+        my $method = defined $opt{body} ? 'POST' : 'GET';
+        my $text = "$method $uri HTTP/1.1\r\n"
+                   . join '', map { "Host: $_\r\n" } ref $host ? @$host : $host;
+
+        $text .= "$_\r\n" for @{ $opt{headers} || [] };
+        $text .= 'Content-Length: ' . length($opt{body}) . "\r\n"
+            if defined $opt{body};
+
+        my $client = $t->http;
+
+        $client->send("${text}Connection: close\r\n\r\n" . ($opt{body} // ''));
+
+        my $res = $client->response;
+        $client->close;
+
+        return $res;
+    };
+
+    # ids of B at A's door
+
+    my @attempts = (
+        ['the id', [$hit . "&tid=$B", 'a.example'], 403],
+        ['both ids', [$hit . "&tid=$A&tid=$B", 'a.example'], 403],
+        ['in the other order', [$hit . "&tid=$B&tid=$A", 'a.example'], 403],
+        ['escaped', [$hit . '&tid=G%2DBBBBBBBBBB', 'a.example'], 403],
+        ['its name escaped', [$hit . '&t%69d=' . $B, 'a.example'], 403],
+        ['in small letters', [$hit . '&tid=g-bbbbbbbbbb', 'a.example'], 400],
+        ['with a NUL', [$hit . "&tid=$A%00$B", 'a.example'], 400],
+        ['with a space', [$hit . "&tid=$A%20$B", 'a.example'], 400],
+        ['in a line', [$hit . "&tid=$A", 'a.example',
+                       body => "en=x&tid=$B"], 403],
+        ['in the second', [$hit . "&tid=$A", 'a.example',
+                           body => "en=x\r\nen=y&tid=$B"], 403],
+        ['in base64', ['/metrics/g/collect?' . MIME::Base64::encode_base64(
+                           "v=2&tid=$B&en=page_view&cid=1.2&a=bcdefghi", ''),
+                       'a.example'], 400],
+        ['on another path', ["/metrics/x?v=2&en=x&tid=$B", 'a.example'], 403],
+        ['on a path outside', ["/metrics/../metrics/g/collect?v=2&en=x&tid=$B",
+                               'a.example'], 403],
+        ['a script', ["/metrics/gtag/js?id=$B", 'a.example'], 403],
+        ['a second id of it', ["/metrics/gtag/js?id=$A&id=$B", 'a.example'],
+         403],
+        ['a destination', ["/metrics/gtag/destination?id=$B", 'a.example'], 403],
+        ['a container', ['/metrics/gtm.js?id=GTM-CCCCCCC', 'a.example'], 403],
+        ['a frame', ['/metrics/ns.html?id=GTM-CCCCCCC', 'a.example'], 403],
+        ['the other script', ['/metrics/s/a.js', 'b.example'], 204,
+         'sgtm.example.com'],
+
+        # hosts: each is the tenant's whose host it is, whatever else is said
+
+        (map { my $h = $_;
+               ["\"$h\" with A's id", [$hit . "&tid=$A", $h], 403],
+               ["\"$h\" with B's", [$hit . "&tid=$B", $h], 204,
+                'sgtm.example.com'] }
+         'B.EXAMPLE', 'b.example.', 'b.example:443', 'B.Example.:1'),
+
+        (map { ["\"$_\"", [$hit . "&tid=$B", $_], [400, 404]] }
+         '.b.example', 'b.example..', 'b_example', 'xb.example', 'b.examplex',
+         'x.b.example', 'b.example%2e', 'b.example%00', 'b.example/',
+         'b.example@a.example', 'a.example,b.example', 'a.example b.example',
+         'b.example#a.example', 'b.example\\a.example', '*.b.example', '*',
+         '[b.example]', '', ' ', '_', '_other', 'shop-b', '127.0.0.1'),
+
+        ['two hosts', [$hit . "&tid=$B", ['a.example', 'b.example']], 400],
+        ['the other way', [$hit . "&tid=$B", ['b.example', 'a.example']], 400],
+        ['one in the URI', ["http://b.example$hit&tid=$A", 'a.example'], 403],
+        ['which is the tenant', ["http://b.example$hit&tid=$B", 'a.example'],
+         204, 'sgtm.example.com', 'b.example'],
+        ['one in Host', ["http://a.example$hit&tid=$A", 'b.example'], 204,
+         'sgtm-a.example.com', 'a.example'],
+        ['with B\'s id', ["http://a.example$hit&tid=$B", 'b.example'], 403],
+        ['and B\'s origin', ["http://a.example$hit&tid=$A", 'b.example',
+                             headers => ['Origin: http://b.example']], 403],
+        ['user and host', ["http://b.example\@a.example$hit&tid=$B",
+                           'b.example'], [400, 403]],
+
+        # headers and arguments that might name a tenant
+
+        (map { ["$_ and B's id", [$hit . "&tid=$B", 'a.example',
+                                  headers => [$_]], 403],
+               ["$_ and A's", [$hit . "&tid=$A", 'a.example', headers => [$_]],
+                204, 'sgtm-a.example.com', 'a.example'] }
+         'X-Forwarded-Host: b.example', 'Forwarded: host=b.example',
+         'X-Original-Host: b.example', 'X-Host: b.example',
+         'X-Rewrite-URL: http://b.example/', 'Sgtm-Tenant: shop-b',
+         'X-Shop: shop-b'),
+
+        ['an argument', [$hit . "&tid=$B&sgtm_tenant=shop-b&tenant=shop-b"
+                         . '&host=b.example', 'a.example'], 403],
+        ['an origin', [$hit . "&tid=$A", 'a.example',
+                       headers => ['Origin: https://b.example']], 403],
+        ['A\'s at B', [$hit . "&tid=$B", 'b.example',
+                       headers => ['Origin: https://www.a.example']], 403],
+
+        # secrets: A has none, e is another one's
+
+        ['a secret', ["$mp=$A&api_secret=of%20e", 'a.example', body => $body],
+         403],
+        ['with its stream', ["$mp=G-EEEEEEEEEE&api_secret=of%20e", 'a.example',
+                             body => $body], 403],
+        ['and A\'s', ["$mp=$A&api_secret=of%20e", 'e.example', body => $body],
+         403],
+        ['no secret', ["$mp=$A&api_secret=", 'a.example', body => $body], 403],
+    );
+
+    my @others = qw(shop-c shop-e d.example);
+    my %before = map { $_ => counters($_) } @others;
+    my $known = sub {
+        return join ' ', sort keys %{ $json->decode($t->get('/status')->{body})
+                                          ->{tenants} };
+    };
+    my $tenants = $known->();
+
+    for (@attempts) {
+        my ($name, $request, $status, $host, $forwarded) = @$_;
+
+        $tag->clear;
+
+        my $res = $send->(@$request);
+
+        ok +(grep { $res->{status} == $_ } ref $status ? @$status : $status),
+           "$name: refused, or its own" or diag $res->{status};
+
+        my ($got) = $host ? $tag->wait_requests(1) : ();
+
+        is $got ? $got->{h}{host} : undef, $host, "$name: its endpoint" if $host;
+        is $got->{h}{'x-forwarded-host'}, $forwarded, "$name: its host"
+            if $forwarded;
+        is $tag->count, $host ? 1 : 0, "$name: and nothing more";
+    }
+
+    my $h2 = $t->h2(nth => 3, authority => 'a.example');
+
+    for ([host => 'b.example'], ['x-forwarded-host' => 'b.example']) {
+        my $res = $h2->response($h2->request('GET', "$hit&tid=$B", $_));
+        ok $res->{status} == 403 || $res->{status} == 400,
+           "HTTP/2, $_->[0]: B's id";
+    }
+
+    $tag->clear;
+    my $id = $h2->request('GET', "$hit&tid=$A",
+                          ['x-forwarded-host' => 'b.example']);
+    is $h2->response($id)->{status}, 204, 'HTTP/2: its own';
+    is +($tag->wait_requests(1))[0]{h}{'x-forwarded-host'}, 'a.example',
+       'for its host';
+    $h2->close;
+
+    # the others have lost, and gained, at most what was refused at their door
+
+    for my $name (@others) {
+        my $after = counters($name);
+
+        is_deeply $after->{hits}{$_}, $before{$name}{hits}{$_},
+                  "$name: $_ as before"
+            for qw(forwarded queued denied duplicate limited failed);
+        is $after->{events}, $before{$name}{events}, "$name: no event";
+    }
+
+    is $known->(), $tenants, 'no tenant has come up';
+};
+
+subtest 'what tenants share is divided' => sub {
+    my $id = '&ep.event_id=shared';
+
+    # the same id of an event, and even the same tag id, at two tenants
+
+    records({ %a, tag_ids => ['G-SSSSSSSSSS'], rate => '1r/m' },
+            { %b, tag_ids => ['G-SSSSSSSSSS'] });
+
+    ok wait_for { $t->get('/metrics/gtag/js?id=G-SSSSSSSSSS',
+                          Host => 'b.example')->{status} == 204 }, 'changed';
+
+    $tag->clear;
+    hit('a.example', 'G-SSSSSSSSSS', $id);
+    hit('b.example', 'G-SSSSSSSSSS', $id);
+    is scalar(my @two = $tag->wait_requests(2)), 2, 'an event of each';
+
+    is hit('a.example', 'G-SSSSSSSSSS', '&x=1')->{status}, 429,
+       'one tenant\'s rate' for 1 .. 20;
+    is hit('b.example', 'G-SSSSSSSSSS', '&x=1')->{status}, 204,
+       'is not another\'s' for 1 .. 5;
+
+    is header(hit('b.example', 'G-SSSSSSSSSS', $id), 'Sgtm-Disposition'),
+       'duplicate', 'whose own are duplicates';
+
+    # cookies of an answer
+
+    $tag->mode('cookies');
+
+    my @cookies = headers(hit('b.example', 'G-SSSSSSSSSS', '&x=2'),
+                          'Set-Cookie');
+
+    is_deeply \@cookies, ['FPID=1; Domain=b.example', 'FPLC=2', '_ga=3'],
+              'a cookie is for its host alone' or diag explain \@cookies;
+
+    $tag->mode('');
+    records(@all);
+    ok wait_for { hit('b.example', 'G-BBBBBBBBBB')->{status} == 204 }, 'back';
+};
+
 subtest 'a record that changes' => sub {
     my $etag = header($t->get('/metrics/t.js', Host => 'b.example'), 'ETag');
 
@@ -616,6 +838,135 @@ subtest 'a record that changes' => sub {
 
     records(@all);
     ok wait_for { hit('b.example', 'G-BBBBBBBBBB')->{status} == 204 }, 'and back';
+};
+
+# 300 times the file is another one, while hits run through two workers.  What
+# tells of the version is in three places: two parameters, the endpoint, and the
+# id of the tag.
+
+subtest 'changes while hits run' => sub {
+    my ($loads, $writes, $shops) = (12, 25, 60);
+    my $changing = "$dir/changing.json";
+    my $version = 0;
+
+    my $change = sub {
+        $version++;
+
+        my @records = map { +{
+            id         => "shop-$_",
+            hosts      => ["s$_.example"],
+            tag_ids    => [$version % 2 ? 'G-ODD0000' : 'G-EVEN000', 'G-ANY0000'],
+            endpoint   => $version % 2 ? 'odd.example' : 'even.example',
+            set_params => { 'ep.one' => "$version", 'ep.two' => "$version",
+                            ($version % 3 ? ("ep.v$version" => 'x') : ()) },
+        } } 1 .. $shops;
+
+        SGTM::Run::put("$changing.new", $json->encode({ tenants => \@records }));
+        rename "$changing.new", $changing or die "rename: $!\n";
+    };
+
+    $change->();
+
+    # the tagging server says what it got
+
+    my $live = SGTM::Test->start(<<"EOT", workers => 2);
+sgtm_tenants    file=$changing;
+sgtm_endpoints  odd.example even.example;
+keepalive_requests  10000000;
+
+upstream tagging { server 127.0.0.1:%%PORT2%%; keepalive 8;
+                   keepalive_requests 10000000; }
+
+server {
+    listen       127.0.0.1:%%PORT2%%;
+    server_name  odd.example even.example;
+
+    location / { return 200 "\$host \$args\\n"; }
+}
+
+server {
+    listen       127.0.0.1:%%PORT%%;
+    server_name  _;
+
+    location /metrics/ {
+        sgtm              on;
+        proxy_pass        http://tagging/;
+        proxy_set_header  Host \$sgtm_endpoint;
+        proxy_http_version 1.1;
+        proxy_set_header  Connection "";
+    }
+}
+EOT
+
+    my @clients = map { $live->http } 1 .. 6;
+    my (%seen, %last, @bad);
+    my ($hits, $n, $refused, $next) = (0, 0, 0, 0);
+
+    my $round = sub {
+        my @shop = map { 1 + $n++ % $shops } @clients;
+
+        # by turns an id that all versions have and one that every second has
+
+        my $tid = $n % 5 ? 'G-ANY0000' : 'G-ODD0000';
+
+        for my $i (0 .. $#clients) {
+            $clients[$i]->request('GET', "/metrics/g/collect?v=2&tid=$tid"
+                                  . '&en=a&cid=1.2',
+                                  [Host => "s$shop[$i].example"]);
+        }
+
+        for my $i (0 .. $#clients) {
+            my $res = $clients[$i]->response;
+
+            $hits++;
+
+            if ($res->{status} == 403 && $tid eq 'G-ODD0000') {
+                $refused++;
+                next;
+            }
+
+            my ($host, $one, $two) = $res->{body}
+                =~ /^(odd|even)\.example\ .*&ep\.one=(\d+)&ep\.two=(\d+)/x;
+            my ($name) = $res->{body} =~ /&ep\.v(\d+)=x$/;
+
+            my $whole = $res->{status} == 200 && defined $two && $one == $two
+                        && $host eq ($one % 2 ? 'odd' : 'even')
+                        && ($tid eq 'G-ANY0000' || $one % 2)
+                        && ($one % 3 ? ($name || 0) == $one : !defined $name)
+                        && $one >= ($last{$i, $shop[$i]} || 0);
+
+            push @bad, "$res->{status} $res->{body}" if !$whole;
+
+            $last{$i, $shop[$i]} = $one || 0;
+            $seen{$shop[$i], $one || 0} = 1;
+        }
+    };
+
+    for my $load (1 .. $loads) {
+
+        # a burst of changes, of which some are seen, and time for the last
+
+        for (1 .. $writes) {
+            $change->();
+            $round->() for 1 .. 2;
+        }
+
+        my $end = Time::HiRes::time() + 0.75;
+
+        $round->() while Time::HiRes::time() < $end;
+    }
+
+    ok wait_for { $round->(); $last{0, 1} == $version }, 'the last one is in force';
+
+    is_deeply [@bad > 5 ? @bad[0 .. 4] : @bad], [],
+              'each hit has seen the old record or the new one';
+    is $version, 1 + 300, "$version files";
+    cmp_ok scalar(keys %seen), '>=', 300,
+           'records that were seen to change: ' . keys %seen;
+    cmp_ok $refused, '>', 0, "some hits were refused, by an even record: $refused";
+    note "$hits hits";
+
+    $live->stop;
 };
 
 done_testing;

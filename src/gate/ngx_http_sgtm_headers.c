@@ -502,8 +502,7 @@ ngx_http_sgtm_headers_forwarded(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    host = r->headers_in.host ? &r->headers_in.host->value
-                              : &r->headers_in.server;
+    host = ngx_http_sgtm_origin_host(r);
 
     if (host->len == 0) {
         /* HTTP/1.0 without one: as $host is */

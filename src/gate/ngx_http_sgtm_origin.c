@@ -83,13 +83,38 @@ ngx_http_sgtm_origin_scheme(ngx_http_request_t *r)
 }
 
 
+ngx_str_t *
+ngx_http_sgtm_origin_host(ngx_http_request_t *r)
+{
+    ngx_str_t  *host, *server;
+
+    /* nginx has it of the URI or of Host, without its port */
+
+    server = &r->headers_in.server;
+
+    if (r->headers_in.host == NULL) {
+        return server;
+    }
+
+    host = &r->headers_in.host->value;
+
+    if (host->len < server->len
+        || ngx_strncasecmp(host->data, server->data, server->len) != 0
+        || (host->len > server->len && host->data[server->len] != ':'))
+    {
+        return server;
+    }
+
+    return host;
+}
+
+
 static ngx_uint_t
 ngx_http_sgtm_origin_same(ngx_http_request_t *r, ngx_str_t *host)
 {
     ngx_str_t  *own;
 
-    own = r->headers_in.host ? &r->headers_in.host->value
-                             : &r->headers_in.server;
+    own = ngx_http_sgtm_origin_host(r);
 
     /* browsers write both in the same letters */
 

@@ -24,5 +24,11 @@ ngx_int_t ngx_http_sgtm_origin(ngx_http_request_t *r,
 /* "https" or "http", as the request came in */
 ngx_str_t *ngx_http_sgtm_origin_scheme(ngx_http_request_t *r);
 
+/*
+ * The host that a request is for, as its client has written it, port included;
+ * empty: it names none.  A Host that contradicts the URI does not count.
+ */
+ngx_str_t *ngx_http_sgtm_origin_host(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_SGTM_ORIGIN_H_INCLUDED_ */

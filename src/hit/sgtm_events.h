@@ -43,10 +43,10 @@ void sgtm_event_print(const sgtm_event_t *event, unsigned id,
     const sgtm_str_t *tenant, const unsigned char *key, uint64_t *print);
 
 /*
- * Writes a body without the lines of the events that are duplicates or off, byte
- * for byte otherwise: its last line has an end if it had one before.  events
- * are those of this body, in order.  Writes at most body->len bytes and returns
- * how many.
+ * Writes a body without the lines of the events that are duplicates or off,
+ * byte for byte otherwise: its last line has an end if it had one before.
+ * events are those of this body, in order.  Writes at most body->len bytes and
+ * returns how many.
  */
 size_t sgtm_events_cut(const sgtm_event_t *events, unsigned n,
     const sgtm_str_t *body, unsigned char *out);

@@ -140,7 +140,7 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         rc = ngx_http_sgtm_tenants_init_zone(shm_zone, smcf);
     }
 
-    if (rc == NGX_OK && smcf->dedup && zone->dedup == NULL) {
+    if (rc == NGX_OK && smcf->seen && zone->dedup == NULL) {
 
         zone->dedup = ngx_http_sgtm_dedup_create(shm_zone);
 
