@@ -153,7 +153,8 @@ for ([ 'BUILD=fast',        qr/"fast", but may be release, debug or sani/ ],
 }
 
 for ([ 'zlib', '-lz', 'zlib', 'zlib1g-dev' ],
-     [ 'sqlite', '-lsqlite3', 'SQLite', 'libsqlite3-dev' ])
+     [ 'sqlite', '-lsqlite3', 'SQLite', 'libsqlite3-dev' ],
+     [ 'hiredis', '-lhiredis', 'hiredis', 'libhiredis-dev' ])
 {
     my ($name, $option, $library, $package) = @$_;
 

@@ -14,11 +14,11 @@ check=${2:-}
 top=$(cd "$(dirname "$0")/.." && pwd)
 
 
-build="gcc libc6-dev libcjson-dev libsqlite3-dev libssl-dev make nginx"
-build="$build nginx-dev zlib1g-dev"
+build="gcc libc6-dev libcjson-dev libhiredis-dev libsqlite3-dev libssl-dev"
+build="$build make nginx nginx-dev zlib1g-dev"
 run="$build perl"
 test="$run ca-certificates chromium clang cppcheck curl libclang-rt-14-dev"
-test="$test nghttp2-client openssl sqlite3"
+test="$test nghttp2-client openssl redis-server sqlite3"
 bench="$run valgrind"
 soak="$run openssl"
 
