@@ -15,6 +15,7 @@
 #include "delivery/ngx_http_sgtm_courier.h"
 #include "delivery/ngx_http_sgtm_keeper.h"
 #include "delivery/ngx_http_sgtm_spool.h"
+#include "tenant/ngx_http_sgtm_redis.h"
 #include "tenant/ngx_http_sgtm_tenants.h"
 #include "tenant/ngx_http_sgtm_tenants_file.h"
 #include "tenant/ngx_http_sgtm_zone.h"
@@ -61,7 +62,7 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NULL },
 
     { ngx_string("sgtm_tenants"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_sgtm_conf_tenants,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -391,6 +392,10 @@ ngx_http_sgtm_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (ngx_http_sgtm_redis_init_module(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_sgtm_spool_init_module(cycle);
 }
 
@@ -409,6 +414,10 @@ ngx_http_sgtm_init_process(ngx_cycle_t *cycle)
     }
 
     if (ngx_http_sgtm_keeper_init_process(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_sgtm_redis_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 

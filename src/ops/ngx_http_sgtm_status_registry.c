@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_status_redis.h"
 #include "ngx_http_sgtm_status_registry.h"
 
 
@@ -70,10 +71,11 @@ ngx_http_sgtm_status_registry_json(ngx_http_sgtm_writer_t *w)
                                "\n\"registry\":{\"records\":%uz,\"hosts\":%uz,"
                                "\"generation\":%uL,\"size\":%uz,\"used\":%uz,"
                                "\"waiting\":%uz,\"readers\":%uz,"
-                               "\"source\":\"file=",
+                               "\"source\":\"%s",
                                stat.records, stat.hosts, stat.generation,
                                stat.size, stat.used, stat.waiting,
-                               stat.readers);
+                               stat.readers,
+                               w->smcf->redis ? "redis" : "file=");
 
     w->buf->last = (u_char *) ngx_escape_json(w->buf->last, path->data,
                                               path->len);
@@ -94,6 +96,17 @@ ngx_http_sgtm_status_registry_json(ngx_http_sgtm_writer_t *w)
 
     } else {
         w->buf->last = ngx_sprintf(w->buf->last, "null");
+    }
+
+    if (w->smcf->redis) {
+        *w->buf->last++ = ',';
+
+        if (ngx_http_sgtm_status_redis_json(w) != NGX_OK
+            || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     w->buf->last = ngx_sprintf(w->buf->last, "},");
@@ -163,5 +176,5 @@ ngx_http_sgtm_status_registry_text(ngx_http_sgtm_writer_t *w)
                        "sgtm_records_refused %d\n",
                        note.time, note.error[0] != '\0');
 
-    return NGX_OK;
+    return w->smcf->redis ? ngx_http_sgtm_status_redis_text(w) : NGX_OK;
 }

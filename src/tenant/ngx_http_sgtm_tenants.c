@@ -89,6 +89,7 @@ ngx_http_sgtm_tenants_init_zone(ngx_shm_zone_t *shm_zone,
             ngx_http_sgtm_tenants_move(shm_zone, before->registry,
                                        records->registry,
                                        source->conf.state);
+            records->redis = before->redis;
         }
 
         zone->records = records;

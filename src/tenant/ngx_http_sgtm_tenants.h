@@ -12,6 +12,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_redis.h"
 #include "sgtm_load.h"
 #include "sgtm_registry.h"
 
@@ -44,6 +45,7 @@ typedef struct {
     ngx_atomic_t                epoch;     /* whose configuration loads */
     ngx_atomic_t                seq;       /* odd: the note is written */
     ngx_http_sgtm_note_t        note;
+    ngx_http_sgtm_redis_stat_t  redis;
 } ngx_http_sgtm_records_t;
 
 

@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
+#include "ngx_http_sgtm_redis.h"
 #include "ngx_http_sgtm_tenants_apply.h"
 #include "ngx_http_sgtm_zone.h"
 
@@ -32,10 +33,20 @@ ngx_http_sgtm_conf_tenants(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (ngx_http_sgtm_redis_is(&value[1])) {
+        return ngx_http_sgtm_redis_conf(cf, smcf);
+    }
+
     if (value[1].len <= 5 || ngx_strncmp(value[1].data, "file=", 5) != 0) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1],
                                           "\"file=\" and the path of a file "
-                                          "or a directory");
+                                          "or a directory, or \"redis=\" and "
+                                          "addresses");
+    }
+
+    if (cf->args->nelts > 2) {
+        return ngx_http_sgtm_conf_invalid(cf, &value[2],
+                                          "nothing behind \"file=\"");
     }
 
     source = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_tenants_t));
@@ -182,6 +193,10 @@ ngx_http_sgtm_tenants_read(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf)
     if (smcf->endpoints) {
         source->conf.endpoints = smcf->endpoints->elts;
         source->conf.nendpoints = smcf->endpoints->nelts;
+    }
+
+    if (smcf->redis) {
+        return NGX_OK;
     }
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);

@@ -101,7 +101,7 @@ ngx_http_sgtm_tenants_file_init_process(ngx_cycle_t *cycle)
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
 
-    if (smcf == NULL || smcf->source == NULL
+    if (smcf == NULL || smcf->source == NULL || smcf->redis
         || ngx_worker != 0
         || (ngx_process != NGX_PROCESS_WORKER
             && ngx_process != NGX_PROCESS_SINGLE))
