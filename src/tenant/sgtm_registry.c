@@ -285,8 +285,9 @@ sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
     sgtm_ref_t            ref;
     sgtm_siphash_t        hash;
     const sgtm_hint_t    *hint;
+    const sgtm_leaf_t    *leaf;
     const sgtm_node_t    *node;
-    const sgtm_tenant_t  *t, *lingers;
+    const sgtm_tenant_t  *lingers;
 
     sgtm_siphash_init(&hash, reg->key);
 
@@ -317,14 +318,14 @@ sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
             continue;
         }
 
-        t = sgtm_entry_tenant(sgtm_registry_at(reg, ref));
+        leaf = sgtm_registry_at(reg, ref);
 
-        if (sgtm_registry_lists(t, host, wildcard)) {
-            return t;
+        if (sgtm_registry_lists(leaf, out[1])) {
+            return sgtm_leaf_tenant(leaf);
         }
 
         if (key & SGTM_HINT_LINGERS) {
-            lingers = t;
+            lingers = sgtm_leaf_tenant(leaf);
         }
     }
 
@@ -333,21 +334,12 @@ sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
 
 
 int
-sgtm_registry_lists(const sgtm_tenant_t *t, const sgtm_str_t *host,
-    int wildcard)
+sgtm_registry_lists(const sgtm_leaf_t *leaf, uint64_t half)
 {
-    size_t             i, n;
-    const sgtm_str_t  *name;
+    uint32_t  i;
 
-    n = wildcard ? 1 : 0;
-
-    for (i = 0; i < t->hosts.nelts; i++) {
-        name = &t->hosts.elts[i];
-
-        if (name->len == host->len + n
-            && memcmp(name->data + n, host->data, host->len) == 0
-            && (n == 0 || name->data[0] == '*'))
-        {
+    for (i = 0; i < leaf->nhosts; i++) {
+        if (leaf->hosts[i] == half) {
             return 1;
         }
     }
@@ -380,12 +372,13 @@ sgtm_registry_labels(const sgtm_str_t *host)
 const sgtm_tenant_t *
 sgtm_registry_id(const sgtm_registry_t *reg, const sgtm_str_t *id)
 {
+    uint64_t            hash[2];
     sgtm_ref_t          ref;
     const sgtm_node_t  *node;
 
-    ref = sgtm_registry_get(sgtm_registry_node(reg,
-                                               sgtm_registry_hash(reg, id),
-                                               id));
+    (void) sgtm_registry_hash(reg, id, hash);
+
+    ref = sgtm_registry_get(sgtm_registry_node(reg, hash[0], id));
     if (ref == 0) {
         return NULL;
     }
@@ -393,7 +386,7 @@ sgtm_registry_id(const sgtm_registry_t *reg, const sgtm_str_t *id)
     node = sgtm_registry_at(reg, ref);
     ref = sgtm_registry_get(&node->record);
 
-    return ref ? sgtm_entry_tenant(sgtm_registry_at(reg, ref)) : NULL;
+    return ref ? sgtm_leaf_tenant(sgtm_registry_at(reg, ref)) : NULL;
 }
 
 
@@ -424,7 +417,7 @@ sgtm_registry_node(const sgtm_registry_t *reg, uint64_t hash,
             continue;
         }
 
-        t = sgtm_entry_tenant(sgtm_registry_at(reg, record));
+        t = sgtm_leaf_tenant(sgtm_registry_at(reg, record));
 
         if (t->id.len == id->len
             && memcmp(t->id.data, id->data, id->len) == 0)
@@ -440,7 +433,7 @@ sgtm_registry_node(const sgtm_registry_t *reg, uint64_t hash,
 void *
 sgtm_registry_state(const sgtm_registry_t *reg, const sgtm_tenant_t *t)
 {
-    return (sgtm_node_t *) sgtm_registry_at(reg, sgtm_entry_of(t)->node) + 1;
+    return (sgtm_node_t *) sgtm_registry_at(reg, sgtm_leaf_of(t)->node) + 1;
 }
 
 
@@ -451,7 +444,7 @@ sgtm_registry_walk(const sgtm_registry_t *reg, size_t *next, size_t n,
     sgtm_ref_t             ref, record;
     const sgtm_node_t     *node;
     sgtm_registry_info_t   info;
-    const sgtm_entry_t    *entry;
+    const sgtm_leaf_t    *leaf;
 
     for ( /* void */ ; n && *next < reg->nids; n--, (*next)++) {
 
@@ -466,12 +459,12 @@ sgtm_registry_walk(const sgtm_registry_t *reg, size_t *next, size_t n,
                 continue;
             }
 
-            entry = sgtm_registry_at(reg, record);
+            leaf = sgtm_registry_at(reg, record);
 
             info.source = node->source;
-            info.sum = entry->sum;
+            info.sum = leaf->sum;
 
-            handler(data, sgtm_entry_tenant(entry), &info);
+            handler(data, sgtm_leaf_tenant(leaf), &info);
         }
     }
 
@@ -483,7 +476,8 @@ size_t
 sgtm_registry_cost(size_t state, const sgtm_tenant_t *t)
 {
     return SGTM_REGISTRY_GRAIN
-           * (sgtm_registry_grains(sizeof(sgtm_entry_t) + sgtm_tenant_size(t))
+           * (sgtm_registry_grains(sgtm_leaf_size(t->hosts.nelts)
+                                   + sgtm_tenant_size(t))
               + sgtm_registry_grains(sizeof(sgtm_node_t) + state)
               + t->hosts.nelts * sgtm_registry_grains(sizeof(sgtm_hint_t)));
 }
@@ -511,9 +505,9 @@ sgtm_registry_stat(const sgtm_registry_t *reg, sgtm_registry_stat_t *stat)
 
 
 uint64_t
-sgtm_registry_hash(const sgtm_registry_t *reg, const sgtm_str_t *text)
+sgtm_registry_hash(const sgtm_registry_t *reg, const sgtm_str_t *text,
+    uint64_t out[2])
 {
-    uint64_t        out[2];
     sgtm_siphash_t  hash;
 
     sgtm_siphash_init(&hash, reg->key);

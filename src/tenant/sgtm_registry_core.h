@@ -12,10 +12,10 @@
  *   chain by the hash of the id, and leads to the record.
  *
  * - A hint says that a host may be a node's.  It is in a chain by the host's
- *   hash.  Whether it is true the record says, which lists its hosts: so all
- *   of them change in the moment in which the node leads to another record.
+ *   hash.  Whether it is true the leaf says, which lists the record's hosts: so
+ *   all of them change in the moment in which the node leads to another leaf.
  *
- * - A record, in a block of its own.
+ * - A record is in the block of a leaf.
  *
  * Why the writer may be killed anywhere:
  *
@@ -97,13 +97,20 @@ typedef struct {
 #define SGTM_HINT_LINGERS  1
 
 
+/*
+ * Who looks for a host compares no letters: a hint has the first half of the
+ * hash, the record's leaf the second one, in as few lines of the cache as can
+ * be.
+ */
+
 typedef struct {
     sgtm_block_t     block;
     unsigned char    sum[SGTM_REGISTRY_SUM];
     sgtm_ref_t       node;
-    uint32_t         pad;
+    uint32_t         nhosts;
+    uint64_t         hosts[];      /* halves of their hashes, in order */
     /* the tenant follows */
-} sgtm_entry_t;
+} sgtm_leaf_t;
 
 
 struct sgtm_registry_slot_s {
@@ -195,11 +202,16 @@ struct sgtm_registry_s {
 #define sgtm_registry_grains(size)                                            \
     (((size) + SGTM_REGISTRY_GRAIN - 1) / SGTM_REGISTRY_GRAIN)
 
-#define sgtm_entry_tenant(entry)                                              \
-    ((sgtm_tenant_t *) ((uintptr_t) (entry) + sizeof(sgtm_entry_t)))
+#define sgtm_leaf_size(nhosts)                                                \
+    (sizeof(sgtm_leaf_t) + (nhosts) * sizeof(uint64_t))
 
-#define sgtm_entry_of(t)                                                      \
-    ((sgtm_entry_t *) ((uintptr_t) (t) - sizeof(sgtm_entry_t)))
+#define sgtm_leaf_tenant(leaf)                                                \
+    ((sgtm_tenant_t *) ((uintptr_t) (leaf)                                    \
+                        + sgtm_leaf_size(((const sgtm_leaf_t *)               \
+                                          (leaf))->nhosts)))
+
+#define sgtm_leaf_of(t)                                                       \
+    ((sgtm_leaf_t *) ((uintptr_t) (t) - sgtm_leaf_size((t)->hosts.nelts)))
 
 #define sgtm_registry_get(link)                                               \
     atomic_load_explicit(link, memory_order_acquire)
@@ -210,10 +222,13 @@ struct sgtm_registry_s {
 
 /* of sgtm_registry.c */
 
-uint64_t sgtm_registry_hash(const sgtm_registry_t *reg, const sgtm_str_t *text);
+/* sets both halves of a hash; returns the first one */
+uint64_t sgtm_registry_hash(const sgtm_registry_t *reg, const sgtm_str_t *text,
+    uint64_t out[2]);
 sgtm_link_t *sgtm_registry_chain(sgtm_link_t *chains, size_t n, uint64_t hash);
-int sgtm_registry_lists(const sgtm_tenant_t *t, const sgtm_str_t *host,
-    int wildcard);
+
+/* whether a host of this half of a hash is among the record's */
+int sgtm_registry_lists(const sgtm_leaf_t *leaf, uint64_t half);
 
 /* the link that leads to the node of an id, or to nothing */
 sgtm_link_t *sgtm_registry_node(const sgtm_registry_t *reg, uint64_t hash,

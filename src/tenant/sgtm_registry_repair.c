@@ -206,7 +206,7 @@ static int
 sgtm_repair_is_true(const sgtm_registry_t *reg, const sgtm_hint_t *hint)
 {
     size_t                i;
-    uint64_t              key;
+    uint64_t              hash[2];
     sgtm_ref_t            record;
     const sgtm_node_t    *node;
     const sgtm_tenant_t  *t;
@@ -218,12 +218,12 @@ sgtm_repair_is_true(const sgtm_registry_t *reg, const sgtm_hint_t *hint)
         return 0;
     }
 
-    t = sgtm_entry_tenant(sgtm_registry_at(reg, record));
+    t = sgtm_leaf_tenant(sgtm_registry_at(reg, record));
 
     for (i = 0; i < t->hosts.nelts; i++) {
-        key = sgtm_registry_hash(reg, &t->hosts.elts[i]);
+        (void) sgtm_registry_hash(reg, &t->hosts.elts[i], hash);
 
-        if (((key ^ sgtm_registry_get(&hint->key))
+        if (((hash[0] ^ sgtm_registry_get(&hint->key))
              & ~(uint64_t) SGTM_HINT_LINGERS) == 0)
         {
             return 1;

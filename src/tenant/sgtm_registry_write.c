@@ -11,8 +11,10 @@
 
 typedef struct {
     const sgtm_tenant_t  *t;
-    uint64_t              hash;                        /* of its id */
-    uint64_t              keys[SGTM_REGISTRY_HOSTS];   /* of its hosts */
+    uint64_t              hash[2];                     /* of its id */
+    uint64_t              keys[SGTM_REGISTRY_HOSTS];   /* of its hosts: first
+                                                          halves of hashes */
+    uint64_t              halves[SGTM_REGISTRY_HOSTS];     /* the others */
     sgtm_ref_t            hints[SGTM_REGISTRY_HOSTS];  /* new ones, or 0 */
     sgtm_ref_t            node;
     sgtm_ref_t            record;
@@ -107,8 +109,9 @@ sgtm_registry_put(sgtm_registry_t *reg, unsigned source, uint32_t pass,
 {
     int                   rc;
     size_t                i;
+    uint64_t              hash[2];
+    sgtm_leaf_t          *leaf;
     sgtm_node_t          *node;
-    sgtm_entry_t         *entry;
     sgtm_registry_put_t   put;
 
     if (atomic_load(&reg->condition) == SGTM_REGISTRY_REPAIR) {
@@ -124,31 +127,33 @@ sgtm_registry_put(sgtm_registry_t *reg, unsigned source, uint32_t pass,
     }
 
     put.t = t;
-    put.hash = sgtm_registry_hash(reg, &t->id);
-    put.node = sgtm_registry_get(sgtm_registry_node(reg, put.hash, &t->id));
+    (void) sgtm_registry_hash(reg, &t->id, put.hash);
+    put.node = sgtm_registry_get(sgtm_registry_node(reg, put.hash[0],
+                                                    &t->id));
     put.known = (put.node != 0);
 
     node = NULL;
 
     if (put.known) {
         node = sgtm_registry_at(reg, put.node);
-        entry = sgtm_registry_at(reg, sgtm_registry_get(&node->record));
+        leaf = sgtm_registry_at(reg, sgtm_registry_get(&node->record));
 
         if (node->source != source) {
             conflict->host = 0;
-            conflict->other = sgtm_entry_tenant(entry);
+            conflict->other = sgtm_leaf_tenant(leaf);
             return SGTM_REGISTRY_SOURCE;
         }
 
-        if (memcmp(entry->sum, sum, SGTM_REGISTRY_SUM) == 0) {
+        if (memcmp(leaf->sum, sum, SGTM_REGISTRY_SUM) == 0) {
             node->pass = reg->passes[source];
             return SGTM_REGISTRY_SAME;
         }
     }
 
     for (i = 0; i < t->hosts.nelts; i++) {
-        put.keys[i] = sgtm_registry_hash(reg, &t->hosts.elts[i])
+        put.keys[i] = sgtm_registry_hash(reg, &t->hosts.elts[i], hash)
                       & ~(uint64_t) SGTM_HINT_LINGERS;
+        put.halves[i] = hash[1];
     }
 
     rc = sgtm_registry_claims(reg, &put, source, pass, conflict);
@@ -173,8 +178,8 @@ sgtm_registry_put(sgtm_registry_t *reg, unsigned source, uint32_t pass,
         node->source = source;
         node->pass = reg->passes[source];
 
-        entry = sgtm_registry_at(reg, put.record);
-        memcpy(entry->sum, sum, SGTM_REGISTRY_SUM);
+        leaf = sgtm_registry_at(reg, put.record);
+        memcpy(leaf->sum, sum, SGTM_REGISTRY_SUM);
 
         put.lingers = (pass != 0);
         sgtm_registry_publish(reg, &put);
@@ -199,8 +204,8 @@ sgtm_registry_claims(const sgtm_registry_t *reg,
     size_t                i;
     sgtm_ref_t            ref, record;
     const sgtm_hint_t    *hint;
+    const sgtm_leaf_t    *leaf;
     const sgtm_node_t    *node;
-    const sgtm_tenant_t  *t;
 
     for (i = 0; i < put->t->hosts.nelts; i++) {
 
@@ -226,16 +231,16 @@ sgtm_registry_claims(const sgtm_registry_t *reg,
                 continue;
             }
 
-            t = sgtm_entry_tenant(sgtm_registry_at(reg, record));
+            leaf = sgtm_registry_at(reg, record);
 
-            if (!sgtm_registry_lists(t, &put->t->hosts.elts[i], 0)
+            if (!sgtm_registry_lists(leaf, put->halves[i])
                 || (pass && node->source == source && node->pass != pass))
             {
                 continue;
             }
 
             conflict->host = i;
-            conflict->other = t;
+            conflict->other = sgtm_leaf_tenant(leaf);
 
             return SGTM_REGISTRY_HOST;
         }
@@ -255,12 +260,13 @@ sgtm_registry_room(sgtm_registry_t *reg, sgtm_registry_put_t *put)
 {
     size_t         i, n;
     sgtm_node_t   *node;
-    sgtm_entry_t  *entry;
+    sgtm_leaf_t  *leaf;
 
     n = 0;
 
-    put->record = sgtm_registry_alloc(reg, sizeof(sgtm_entry_t)
-                                           + sgtm_tenant_size(put->t));
+    put->record = sgtm_registry_alloc(reg,
+                                      sgtm_leaf_size(put->t->hosts.nelts)
+                                      + sgtm_tenant_size(put->t));
     if (put->record == 0) {
         goto full;
     }
@@ -274,7 +280,7 @@ sgtm_registry_room(sgtm_registry_t *reg, sgtm_registry_put_t *put)
         node = sgtm_registry_at(reg, put->node);
         memset(&node->block + 1, 0, sizeof(sgtm_node_t) - sizeof(sgtm_block_t)
                                     + reg->state);
-        node->hash = put->hash;
+        node->hash = put->hash[0];
     }
 
     for (n = 0; n < put->t->hosts.nelts; n++) {
@@ -294,9 +300,11 @@ sgtm_registry_room(sgtm_registry_t *reg, sgtm_registry_put_t *put)
         }
     }
 
-    entry = sgtm_registry_at(reg, put->record);
-    entry->node = put->node;
-    (void) sgtm_tenant_copy(sgtm_entry_tenant(entry), put->t);
+    leaf = sgtm_registry_at(reg, put->record);
+    leaf->node = put->node;
+    leaf->nhosts = (uint32_t) put->t->hosts.nelts;
+    memcpy(leaf->hosts, put->halves, leaf->nhosts * sizeof(uint64_t));
+    (void) sgtm_tenant_copy(sgtm_leaf_tenant(leaf), put->t);
 
     return SGTM_REGISTRY_OK;
 
@@ -339,7 +347,7 @@ sgtm_registry_publish(sgtm_registry_t *reg, sgtm_registry_put_t *put)
     sgtm_registry_order();
 
     if (!put->known) {
-        link = sgtm_registry_chain(reg->ids, reg->nids, put->hash);
+        link = sgtm_registry_chain(reg->ids, reg->nids, put->hash[0]);
 
         atomic_store(&node->next, sgtm_registry_get(link));
         sgtm_registry_set(link, put->node);
@@ -364,7 +372,7 @@ sgtm_registry_publish(sgtm_registry_t *reg, sgtm_registry_put_t *put)
 
     /* the old one is to be read still: it is not freed before this ends */
 
-    t = sgtm_entry_tenant(sgtm_registry_at(reg, old));
+    t = sgtm_leaf_tenant(sgtm_registry_at(reg, old));
 
     if (put->lingers) {
         sgtm_registry_lost(reg, node, t, put->keys, put->t->hosts.nelts, 1);
@@ -397,12 +405,12 @@ sgtm_registry_lost(sgtm_registry_t *reg, sgtm_node_t *node,
     const sgtm_tenant_t *old, const uint64_t *keys, size_t n, int lingers)
 {
     size_t        i, k;
-    uint64_t      key;
+    uint64_t      key, hash[2];
     sgtm_link_t  *link;
 
     for (i = 0; i < old->hosts.nelts; i++) {
 
-        key = sgtm_registry_hash(reg, &old->hosts.elts[i])
+        key = sgtm_registry_hash(reg, &old->hosts.elts[i], hash)
               & ~(uint64_t) SGTM_HINT_LINGERS;
 
         for (k = 0; k < n && keys[k] != key; k++) { /* void */ }
@@ -439,7 +447,7 @@ sgtm_registry_end(sgtm_registry_t *reg, sgtm_link_t *link)
     reg->counts.records--;
 
     sgtm_registry_lost(reg, node,
-                       sgtm_entry_tenant(sgtm_registry_at(reg, old)), NULL, 0,
+                       sgtm_leaf_tenant(sgtm_registry_at(reg, old)), NULL, 0,
                        0);
     sgtm_registry_settle(reg, node);
 
@@ -451,6 +459,7 @@ int
 sgtm_registry_remove(sgtm_registry_t *reg, unsigned source,
     const sgtm_str_t *id)
 {
+    uint64_t            hash[2];
     sgtm_ref_t          ref;
     sgtm_link_t        *link;
     const sgtm_node_t  *node;
@@ -459,7 +468,9 @@ sgtm_registry_remove(sgtm_registry_t *reg, unsigned source,
         return SGTM_REGISTRY_WAIT;
     }
 
-    link = sgtm_registry_node(reg, sgtm_registry_hash(reg, id), id);
+    (void) sgtm_registry_hash(reg, id, hash);
+
+    link = sgtm_registry_node(reg, hash[0], id);
     ref = sgtm_registry_get(link);
 
     if (ref == 0) {
@@ -497,6 +508,7 @@ int
 sgtm_registry_keep(sgtm_registry_t *reg, unsigned source, uint32_t pass,
     const sgtm_str_t *id)
 {
+    uint64_t      hash[2];
     sgtm_ref_t    ref;
     sgtm_node_t  *node;
 
@@ -504,9 +516,9 @@ sgtm_registry_keep(sgtm_registry_t *reg, unsigned source, uint32_t pass,
         return SGTM_REGISTRY_STALE;
     }
 
-    ref = sgtm_registry_get(sgtm_registry_node(reg,
-                                               sgtm_registry_hash(reg, id),
-                                               id));
+    (void) sgtm_registry_hash(reg, id, hash);
+
+    ref = sgtm_registry_get(sgtm_registry_node(reg, hash[0], id));
     if (ref) {
         node = sgtm_registry_at(reg, ref);
 

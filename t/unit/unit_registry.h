@@ -230,6 +230,7 @@ static inline const char *
 unsound_nodes(sgtm_registry_t *reg, unsigned char *met, size_t *used)
 {
     size_t              i, k, records;
+    uint64_t            hash[2];
     sgtm_ref_t          ref;
     const sgtm_node_t  *node;
     sgtm_tenant_t      *t;
@@ -242,14 +243,16 @@ unsound_nodes(sgtm_registry_t *reg, unsigned char *met, size_t *used)
             unit_must(once(met, reg, ref, used), "a node");
             unit_must(once(met, reg, node->record, used), "a record");
 
-            t = sgtm_entry_tenant(sgtm_registry_at(reg, node->record));
-            unit_must(node->hash == sgtm_registry_hash(reg, &t->id), "an id");
+            t = sgtm_leaf_tenant(sgtm_registry_at(reg, node->record));
+            unit_must(node->hash == sgtm_registry_hash(reg, &t->id, hash),
+                      "an id");
             unit_must(is_whole(t), "a whole record");
             records++;
 
             for (k = 0; k < t->hosts.nelts; k++) {
                 unit_must(sgtm_registry_get(sgtm_registry_hint_of(reg,
-                          sgtm_registry_hash(reg, &t->hosts.elts[k]), ref)),
+                          sgtm_registry_hash(reg, &t->hosts.elts[k], hash),
+                          ref)),
                           "a host without a hint");
             }
         }
@@ -266,6 +269,7 @@ unsound_hints(sgtm_registry_t *reg, unsigned char *met, size_t *used)
 {
     size_t              i, k, hosts;
     uint32_t            wild[SGTM_REGISTRY_LABELS];
+    uint64_t            hash[2];
     sgtm_ref_t          ref;
     const sgtm_hint_t  *hint;
     const sgtm_node_t  *node;
@@ -281,10 +285,11 @@ unsound_hints(sgtm_registry_t *reg, unsigned char *met, size_t *used)
 
             node = sgtm_registry_at(reg, hint->node);
             unit_must(node->record, "a hint's record");
-            t = sgtm_entry_tenant(sgtm_registry_at(reg, node->record));
+            t = sgtm_leaf_tenant(sgtm_registry_at(reg, node->record));
 
             for (k = 0; k < t->hosts.nelts; k++) {
-                if ((sgtm_registry_hash(reg, &t->hosts.elts[k]) ^ hint->key)
+                if ((sgtm_registry_hash(reg, &t->hosts.elts[k], hash)
+                     ^ hint->key)
                     <= SGTM_HINT_LINGERS)
                 {
                     break;
