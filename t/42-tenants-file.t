@@ -541,6 +541,58 @@ subtest 'slow requests' => sub {
     cmp_ok $waiting, '>', 0, "$waiting bytes wait for it";
     $slow->close;
     ok wait_for { registry($t)->{waiting} == 0 }, 'nothing does when it has ended';
+
+    replace($file, tenants(map { ["t$_", 1, "t$_.example"] } 1 .. 4000));
+    ok wait_for { registry($t)->{error}
+                  && registry($t)->{error}{text} =~ /its records take more than the \d+ kB/ },
+       'more than there is room for';
+    is who($t, 'a.example'), 'a 103', 'the last good state stays';
+    is registry($t)->{records}, 1, 'whole';
+};
+
+
+# sgtm_dedup has its part of the zone, whoever comes first
+
+subtest 'the zone is divided' => sub {
+    my $gateway = sub {
+        my ($dedup, $tenants) = @_;
+
+        return <<"EOC";
+        sgtm_zone  sgtm 4m;
+        @{[ $tenants ? "sgtm_tenants file=$file;" : '' ]}
+
+        server {
+            listen       127.0.0.1:%%PORT%%;
+            server_name  shop.example;
+            sgtm_tag_id  G-ABC1234567;
+
+            location = /status  { sgtm_status; }
+            location /metrics/  { sgtm on; proxy_pass http://127.0.0.1:1/; $dedup }
+            location /          { return 200 "\$sgtm_record \$sgtm_record_version "; }
+        }
+EOC
+    };
+
+    replace($file, tenants(@first));
+
+    for (['both at once', ['sgtm_dedup 1h;', 1]],
+         ['records first', ['', 1], ['sgtm_dedup 1h;', 1]],
+         ['ids first', ['sgtm_dedup 1h;', 0], ['sgtm_dedup 1h;', 1]])
+    {
+        my ($name, @steps) = @$_;
+
+        $t->stop;
+        $t->restart($gateway->(@{ shift @steps }));
+        $t->reload($gateway->(@$_), wait_old => 1) for @steps;
+
+        my $status = $t->status('/status');
+        my $size = $status->{registry}{size} / 1024;
+        my $ids = $status->{dedup_capacity};
+
+        cmp_ok $size, '>', $name eq 'ids first' ? 600 : 1900, "$name: $size kB for records";
+        cmp_ok $ids, '>', $name eq 'records first' ? 18_000 : 36_000, "and $ids ids";
+        is who($t, 'q.y.shop.example'), 'c 1', 'records are found';
+    }
 };
 
 
