@@ -11,7 +11,7 @@
  *     load -p port -u port -f hits -n number [-w warm] [-c connections]
  *          [-C core] [-P pid] [-d milliseconds] [-s yes] [-o requests]
  *          [-a answers] [-r rate] [-R milliseconds] [-D yes] [-F hits]
- *          [-K yes]
+ *          [-K yes] [-H hosts]
  *
  * -p   where nginx listens              -u   where the tagging server listens
  * -f   file of hits, each "<length>\n" and its bytes, sent in turn; the digits
@@ -30,6 +30,8 @@
  *      PID of the worker read, and -n of those hits are delivered: this is
  *      what is measured
  * -K   the tagging server stays until the standard input is closed
+ * -H   the digits of "Host: s000000." are those of another one of so many hosts
+ *      each time
  */
 
 
@@ -131,7 +133,8 @@ load_options(int argc, char **argv)
 {
     int  opt;
 
-    while ((opt = getopt(argc, argv, "p:u:f:n:w:c:C:P:d:s:o:a:r:R:D:F:K:"))
+    while ((opt = getopt(argc, argv, "p:u:f:n:w:c:C:P:d:s:o:a:r:R:D:F:K:"
+                                     "H:"))
            != -1)
     {
 
@@ -195,6 +198,10 @@ load_options(int argc, char **argv)
 
         case 'K':
             load_kept = 1;
+            break;
+
+        case 'H':
+            load_conf.hosts = strtoul(optarg, NULL, 10);
             break;
 
         case 'o':
@@ -262,6 +269,12 @@ load_read_hits(const char *name)
 
         if (hit->id != NULL) {
             hit->id += 13;
+        }
+
+        hit->host = memmem(hit->data, len, "\r\nHost: s000000.", 16);
+
+        if (hit->host != NULL) {
+            hit->host += 9;
         }
     }
 

@@ -18,11 +18,16 @@
 /* digits of an event's id */
 #define LOAD_ID        12
 
+/* digits of a host, and what they are multiplied by: neighbours come far apart */
+#define LOAD_HOST      6
+#define LOAD_STRIDE    7919
+
 
 typedef struct {
     unsigned char   *data;
     size_t           len;
     unsigned char   *id;               /* of its event, that counts, or NULL */
+    unsigned char   *host;             /* the digits of its host, or NULL */
 } load_str_t;
 
 
@@ -31,6 +36,7 @@ typedef struct {
     int              upstream_port;    /* the tagging server */
     uint64_t         delay;            /* of its answers, nanoseconds */
     size_t           connections;
+    size_t           hosts;            /* that the hits are for, 0: as given */
     uint64_t         rate;             /* hits a second, 0: when it can */
     uint64_t         rest;             /* of the worker, nanoseconds */
     int              delivered;        /* are to be all hits of a run */

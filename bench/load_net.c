@@ -47,6 +47,7 @@ static void load_leave_clients(void);
 static void load_check(uint64_t start, size_t n);
 static void load_connect(size_t n);
 static void load_send(load_conn_t *c);
+static void load_digits(unsigned char *p, int digits, size_t n);
 static void load_paced(uint64_t start);
 static void load_answered(load_conn_t *c);
 static void load_accept(load_conn_t *c);
@@ -352,8 +353,6 @@ load_connect(size_t n)
 static void
 load_send(load_conn_t *c)
 {
-    int              i;
-    size_t           n;
     load_str_t      *hit;
     static size_t    serial;
 
@@ -368,15 +367,30 @@ load_send(load_conn_t *c)
     load_unsent--;
     load_nsent++;
 
+    serial++;
+
     if (hit->id != NULL) {
-        for (i = LOAD_ID - 1, n = ++serial; i >= 0; i--, n /= 10) {
-            hit->id[i] = '0' + n % 10;
-        }
+        load_digits(hit->id, LOAD_ID, serial);
+    }
+
+    if (hit->host != NULL && load_conf.hosts) {
+        load_digits(hit->host, LOAD_HOST,
+                    serial * LOAD_STRIDE % load_conf.hosts);
     }
 
     c->time = load_now();
 
     load_write(c->fd, hit->data, hit->len);
+}
+
+
+static void
+load_digits(unsigned char *p, int digits, size_t n)
+{
+    while (digits--) {
+        p[digits] = '0' + n % 10;
+        n /= 10;
+    }
 }
 
 

@@ -75,18 +75,34 @@ sub all {
 }
 
 
+# the same of a gateway with so many records: each hit has its own record's
+
+sub tenants {
+    my ($about, $file, $number) = @_;
+
+    _one('gateway-tenants', {
+        must => [ qr/&ep\.shop=(s\d{6})&richsstsse\ .*
+                     ^X-Forwarded-Host:\ \1\.example\r/msx,
+                  qr/^Host: sgtm\.example\.com\r/m ],
+        never => [ qr/^Cookie: .*\b(?:$shop)=/m, qr/ep\.internal_user/ ],
+        hosts => $number,
+    }, $about->{'host-granted'}{file}, "$number tenants",
+       tenants => $file);
+}
+
+
 sub _one {
-    my ($conf, $rules, $file, $title) = @_;
+    my ($conf, $rules, $file, $title, %opt) = @_;
 
     my ($port, $upstream) = Bench::Nginx::ports();
     my ($requests, $answers) = map { Bench::Nginx::dir() . "/$_" }
                                    qw(requests answers);
     my $n = Bench::Hits::number();
 
-    my $nginx = Bench::Nginx->start($conf);
+    my $nginx = Bench::Nginx->start($conf, %opt);
 
     Bench::Load::run(p => $port, u => $upstream, f => $file, n => $n,
-                     o => $requests, a => $answers);
+                     o => $requests, a => $answers, H => $rules->{hosts});
     $nginx->stop;
 
     my @requests = Bench::Load::messages($requests);

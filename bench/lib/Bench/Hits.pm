@@ -80,6 +80,7 @@ sub shop_cookies { return map { $_->[0] } @shop }
 #     batch-granted, batch-denied  POST with five to ten lines
 #     lean-granted, lean-denied    as "hit", with Google's cookies alone
 #     id-granted, id-denied        as "hit", with an id of the event
+#     host-granted, host-denied    as "hit", for the host s000000.example
 #
 # Returns what they are like: { file => ..., bytes => ..., query => ...,
 # cookies => ..., body => ... }, averages, by name.
@@ -89,7 +90,7 @@ sub write {
 
     my %about;
 
-    for my $kind (qw(hit batch lean id)) {
+    for my $kind (qw(hit batch lean id host)) {
         for my $consent (qw(granted denied)) {
 
             # alike in all but what consent says
@@ -124,6 +125,48 @@ sub write {
 sub number { return $NUMBER }
 
 
+# A file of so many records, of the hosts s000000.example and on; and directives
+# that say of one customer what the first of them does.
+
+sub tenants {
+    my ($dir, $number) = @_;
+
+    my $name = "$dir/tenants-$number.json";
+
+    open my $fh, '>', $name or die "$name: $!\n";
+
+    print {$fh} '{"tenants": [';
+
+    for my $n (0 .. $number - 1) {
+        my $id = sprintf 's%06d', $n;
+
+        print {$fh} $n ? ",\n" : "\n", qq({"id": "$id", "agency": "north", )
+            . qq("hosts": ["$id.example", "www.$id.example"], )
+            . qq("containers": ["GTM-ABC1234"], )
+            . qq("tag_ids": ["G-ABC1234567", "AW-123456789"], )
+            . qq("consent_mode": "advanced", )
+            . qq("consent_default": {"analytics_storage": "granted"}, )
+            . qq("rate": "1000000r/s", "burst": 100000, )
+            . qq("set_params": {"ep.shop": "$id"}, )
+            . qq("features": {"passthrough": true}});
+    }
+
+    print {$fh} "\n]}\n";
+    close $fh or die "$name: $!\n";
+
+    return $name;
+}
+
+
+sub tenant {
+    return 'sgtm_container GTM-ABC1234; sgtm_tag_id G-ABC1234567 AW-123456789;'
+           . ' sgtm_consent_mode advanced;'
+           . ' sgtm_consent_default analytics_storage=granted;'
+           . ' sgtm_rate_limit 1000000r/s burst=100000;'
+           . ' sgtm_set_param ep.shop s000000; sgtm_passthrough on;';
+}
+
+
 sub _hit {
     my ($n, $kind, $consent) = @_;
 
@@ -135,7 +178,7 @@ sub _hit {
 
     my @head = (
         ($post ? 'POST' : 'GET') . " /metrics/g/collect?$query HTTP/1.1",
-        'Host: shop.example',
+        'Host: ' . ($kind eq 'host' ? 's000000.example' : 'shop.example'),
         'Connection: keep-alive',
         ($post ? 'Content-Length: ' . length $body : ()),
         'sec-ch-ua-platform: "Windows"',

@@ -92,7 +92,8 @@ sub cores {
 # follows the address), main (more of the main context), command (what goes
 # before nginx, a list), single (no master).  Of the gateway: spool (the
 # options of sgtm_spool; it is empty at the start), courier (those of
-# sgtm_courier), fallback, more (directives of the server).
+# sgtm_courier), fallback, more (directives of the server).  Of the gateway with
+# tenants: tenants (a file of records), own (directives of the server).
 
 sub start {
     my ($class, $name, %opt) = @_;
@@ -101,6 +102,7 @@ sub start {
     my $self = bless { name => $name, dir => $dir, workers => 1, main => '',
                        connections => 1024, listen => '', command => [],
                        fallback => 'client', courier => '', more => '',
+                       tenants => '', own => '',
                        %opt }, $class;
 
     File::Path::remove_tree("$dir/spool");
@@ -146,7 +148,11 @@ sub _write {
         PORT => $port, UPSTREAM => $upstream, NAME => $self->{name},
         DIR => $self->{dir}, CONF => $self->{dir}, SPOOL => '',
         FALLBACK => $self->{fallback}, MORE => $self->{more},
+        TENANTS => '', OWN => $self->{own},
     );
+
+    $value{TENANTS} = "sgtm_tenants file=$self->{tenants};"
+        if $self->{tenants} ne '';
 
     if (defined $self->{spool}) {
         $value{SPOOL} = "sgtm_spool $self->{dir}/spool $self->{spool};";
