@@ -597,3 +597,13 @@ load_die(const char *fmt, ...)
 
     exit(1);
 }
+
+
+void
+load_digits(unsigned char *p, int digits, size_t n)
+{
+    while (digits--) {
+        p[digits] = '0' + n % 10;
+        n /= 10;
+    }
+}

@@ -18,7 +18,7 @@
 /* digits of an event's id */
 #define LOAD_ID        12
 
-/* digits of a host, and what they are multiplied by: neighbours come far apart */
+/* digits of a host, and the step from one to the next: they lie far apart */
 #define LOAD_HOST      6
 #define LOAD_STRIDE    7919
 
@@ -86,6 +86,9 @@ void load_wait(void);
 
 /* the same; nginx may end meanwhile */
 void load_keep(void);
+
+/* writes a number as so many digits */
+void load_digits(unsigned char *p, int digits, size_t n);
 
 uint64_t load_now(void);
 

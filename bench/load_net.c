@@ -47,7 +47,6 @@ static void load_leave_clients(void);
 static void load_check(uint64_t start, size_t n);
 static void load_connect(size_t n);
 static void load_send(load_conn_t *c);
-static void load_digits(unsigned char *p, int digits, size_t n);
 static void load_paced(uint64_t start);
 static void load_answered(load_conn_t *c);
 static void load_accept(load_conn_t *c);
@@ -381,16 +380,6 @@ load_send(load_conn_t *c)
     c->time = load_now();
 
     load_write(c->fd, hit->data, hit->len);
-}
-
-
-static void
-load_digits(unsigned char *p, int digits, size_t n)
-{
-    while (digits--) {
-        p[digits] = '0' + n % 10;
-        n /= 10;
-    }
 }
 
 

@@ -359,6 +359,7 @@ typedef struct {
     uint64_t                   gate_time;  /* nanoseconds */
     uint64_t                   client;     /* of a hit that may be queued */
     uint64_t                   generation; /* of records that are read */
+    uint64_t                   host[2];    /* its hash among them */
     sgtm_seen_ref_t           *reserved;   /* events, by dedup */
     ngx_http_sgtm_dedup_list_t  *detached; /* the same, past the end */
 
@@ -374,6 +375,7 @@ typedef struct {
     uint8_t                    disposition;
 
     unsigned                   reading:1;  /* records: to be left */
+    unsigned                   asked:1;    /* ctx->host is known */
     unsigned                   entered:1;  /* PREACCESS has begun */
     unsigned                   started:1;  /* PRECONTENT has begun */
     unsigned                   closed:1;   /* by an HTTP/2 client */

@@ -268,6 +268,11 @@ ngx_http_sgtm_variable_conf(ngx_http_request_t *r,
     ngx_http_sgtm_conf_variable_pt  get;
 
     ctx = ngx_http_sgtm_get_ctx(r->main);
+
+    if (ctx && ngx_http_sgtm_settle(r->main, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     conf = ctx ? ctx->conf
                : ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
 
@@ -345,6 +350,10 @@ ngx_http_sgtm_variable_record(ngx_http_request_t *r,
     ngx_http_sgtm_record_t  *record;
 
     ctx = ngx_http_sgtm_get_ctx(r->main);
+
+    if (ctx && ngx_http_sgtm_settle(r->main, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (ctx && ctx->tenant) {
         tenant = ctx->overlay ? ctx->overlay->record : NULL;
@@ -449,6 +458,10 @@ static ngx_int_t
 ngx_http_sgtm_variable_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_str_t *value)
 {
+    if (ngx_http_sgtm_settle(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (ctx->tenant) {
         *value = ctx->tenant->node.str;
     }

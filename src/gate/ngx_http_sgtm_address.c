@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../tenant/ngx_http_sgtm_tenants.h"
 #include "ngx_http_sgtm_address.h"
 
 
@@ -17,7 +18,10 @@ static void ngx_http_sgtm_address_cleanup(void *data);
 ngx_uint_t
 ngx_http_sgtm_address_private(ngx_http_sgtm_ctx_t *ctx)
 {
+    /* as long as it is not known whether there is a record, one may say so */
+
     return ctx->conf->consent_mode != NGX_HTTP_SGTM_CONSENT_OFF
+           || (ctx->tenant == NULL && ngx_http_sgtm_tenants_reader())
            || ctx->conf->client_ip != NGX_HTTP_SGTM_IP_FULL;
 }
 

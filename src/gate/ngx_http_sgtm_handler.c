@@ -11,6 +11,7 @@
 #include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../page/ngx_http_sgtm_script.h"
+#include "../tenant/ngx_http_sgtm_tenants.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_answer.h"
@@ -38,7 +39,7 @@ static void ngx_http_sgtm_run(ngx_http_request_t *r,
 static void ngx_http_sgtm_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_finish(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_enter(ngx_http_request_t *r,
+static void ngx_http_sgtm_enter(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_set_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
@@ -147,10 +148,7 @@ ngx_http_sgtm_preaccess_handler(ngx_http_request_t *r)
     } else if (ctx->base != conf || !r->valid_unparsed_uri) {
 
         /* an "if", a "rewrite" or a "set $args" has chosen anew */
-
-        if (ngx_http_sgtm_enter(r, ctx, conf) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+        ngx_http_sgtm_enter(r, ctx, conf);
     }
 
     ctx->entered = 1;
@@ -392,9 +390,13 @@ ngx_http_sgtm_get_ctx(ngx_http_request_t *r)
 ngx_http_sgtm_ctx_t *
 ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 {
+    uint64_t              host[2];
+    ngx_uint_t            asked;
     ngx_pool_cleanup_t   *pcln;
     ngx_http_cleanup_t   *cln;
     ngx_http_sgtm_ctx_t  *ctx;
+
+    asked = ngx_http_sgtm_overlay_ask(r, conf, host);
 
     pcln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_sgtm_ctx_t));
     if (pcln == NULL) {
@@ -421,76 +423,92 @@ ngx_http_sgtm_create_ctx(ngx_http_request_t *r, ngx_http_sgtm_loc_conf_t *conf)
 
     ngx_http_sgtm_log_init(r);
 
-    return (ngx_http_sgtm_enter(r, ctx, conf) == NGX_OK) ? ctx : NULL;
+    if (asked) {
+        ctx->asked = 1;
+        ngx_memcpy(ctx->host, host, sizeof(host));
+        ngx_http_sgtm_overlay_soon(ctx);
+    }
+
+    ngx_http_sgtm_enter(r, ctx, conf);
+
+    return ctx;
 }
 
 
-/* a tenant from variables waits: the rewrite phase may still set them */
+/*
+ * The tenant waits: the rewrite phase may still set the variables that it
+ * takes, and where there are records memory has time to answer.
+ */
 
-static ngx_int_t
+static void
 ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_loc_conf_t *conf)
 {
-    ngx_int_t                   rc;
-    ngx_http_sgtm_main_conf_t  *smcf;
-
     ngx_http_sgtm_overlay_drop(ctx);
 
     ctx->base = conf;
     ctx->conf = conf;
-    ctx->tenant = conf->fixed_tenant;
-
-    rc = ctx->tenant ? ngx_http_sgtm_overlay_static(r, ctx) : NGX_OK;
-
-    if (rc == NGX_DECLINED && conf->records_only && conf->tenant == NULL) {
-        smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
-        ctx->tenant = smcf->other;
-    }
+    ctx->tenant = ngx_http_sgtm_tenants_reader() ? NULL : conf->fixed_tenant;
 
     ngx_str_null(&ctx->decoded);
 
     ngx_http_sgtm_route(r, ctx);
+}
 
-    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+
+ngx_int_t
+ngx_http_sgtm_settle(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    return ctx->base->fixed_tenant ? ngx_http_sgtm_set_tenant(r, ctx) : NGX_OK;
 }
 
 
 static ngx_int_t
 ngx_http_sgtm_set_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
+    ngx_int_t                   rc;
     ngx_str_t                   id;
+    ngx_http_sgtm_loc_conf_t   *base;
     ngx_http_sgtm_main_conf_t  *smcf;
 
     if (ctx->tenant) {
         return NGX_OK;
     }
 
+    base = ctx->base;
     smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
 
-    ctx->tenant = smcf->other;
+    if (base->fixed_tenant) {
+        ctx->tenant = base->fixed_tenant;
 
-    if (ngx_http_complex_value(r, ctx->conf->tenant, &id) != NGX_OK) {
-        return NGX_ERROR;
+        rc = ngx_http_sgtm_overlay_static(r, ctx);
+
+        if (rc == NGX_DECLINED && base->records_only && base->tenant == NULL) {
+            ctx->tenant = smcf->other;
+        }
+
+    } else {
+        ctx->tenant = smcf->other;
+
+        if (ngx_http_complex_value(r, base->tenant, &id) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_http_sgtm_overlay_id(r, ctx, &id);
+
+        if (rc == NGX_DECLINED) {
+            ctx->tenant = ngx_http_sgtm_tenant_find(smcf, &id);
+        }
     }
 
-    switch (ngx_http_sgtm_overlay_id(r, ctx, &id)) {
+    /* a record may have another name for the script */
 
-    case NGX_OK:
-
-        /* it may have another name for the script */
-
+    if (ctx->conf->script_name.data != base->script_name.data) {
         ngx_str_null(&ctx->decoded);
         ngx_http_sgtm_route(r, ctx);
-
-        return NGX_OK;
-
-    case NGX_DECLINED:
-        ctx->tenant = ngx_http_sgtm_tenant_find(smcf, &id);
-        return NGX_OK;
-
-    default: /* NGX_ERROR */
-        return NGX_ERROR;
     }
+
+    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -613,6 +631,8 @@ ngx_http_sgtm_end(void *data)
 
     /* without memory it is "_other" */
     (void) ngx_http_sgtm_set_tenant(r, ctx);
+
+    ngx_http_sgtm_count_soon(ctx);
 
     if (r->upstream && ctx->upstream_status == 0) {
         ngx_http_sgtm_setcookie_forget(r);

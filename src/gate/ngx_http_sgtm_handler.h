@@ -17,6 +17,13 @@
 ngx_int_t ngx_http_sgtm_handler_init(ngx_conf_t *cf);
 
 /*
+ * Settles who the tenant is, and what is in force for him, before the gate has
+ * begun; not if it takes variables.  NGX_OK or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_sgtm_settle(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/*
  * The context of a main request, found again after an internal redirect, or
  * NULL: this request did not pass a gateway.
  */

@@ -46,6 +46,41 @@ static void ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov);
      | ngx_http_sgtm_field(CONSENT_DEFAULT) | ngx_http_sgtm_field(SCRIPT))
 
 
+ngx_uint_t
+ngx_http_sgtm_overlay_ask(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, uint64_t host[2])
+{
+    sgtm_str_t              *name;
+    sgtm_registry_reader_t  *reader;
+
+    reader = ngx_http_sgtm_tenants_reader();
+
+    /* nginx has it in small letters, without a port or a dot at its end */
+
+    name = ngx_http_sgtm_str(&r->headers_in.server);
+
+    if (reader == NULL || conf->tenant || name->len == 0) {
+        return 0;
+    }
+
+    sgtm_registry_ask(reader->registry, name, host);
+
+    return 1;
+}
+
+
+void
+ngx_http_sgtm_overlay_soon(ngx_http_sgtm_ctx_t *ctx)
+{
+    sgtm_registry_reader_t  *reader;
+
+    if (ctx->asked) {
+        reader = ngx_http_sgtm_overlay_enter(ctx);
+        sgtm_registry_soon(reader->registry, ctx->host);
+    }
+}
+
+
 ngx_int_t
 ngx_http_sgtm_overlay_static(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
@@ -59,13 +94,17 @@ ngx_http_sgtm_overlay_static(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    /* nginx has it in small letters, without a port or a dot at its end */
-
     host = ngx_http_sgtm_str(&r->headers_in.server);
     record = NULL;
 
     if (ctx->base->tenant == NULL && host->len) {
-        record = sgtm_registry_host(reader->registry, host);
+
+        if (!ctx->asked) {
+            ctx->asked = 1;
+            sgtm_registry_ask(reader->registry, host, ctx->host);
+        }
+
+        record = sgtm_registry_asked(reader->registry, host, ctx->host);
     }
 
     if (record == NULL) {

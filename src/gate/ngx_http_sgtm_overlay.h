@@ -42,7 +42,15 @@ struct ngx_http_sgtm_overlay_s {
  * the location's; NGX_ERROR: no memory.
  */
 
-/* by the static id that sgtm_tenant gives, else by host, else by server_name */
+/*
+ * By the static id that sgtm_tenant gives, else by host, else by server_name.
+ * Before, at the beginning of a request, ask() may set what ctx->host is to be,
+ * and returns ctx->asked; a while later soon() may be called: memory answers
+ * meanwhile.
+ */
+ngx_uint_t ngx_http_sgtm_overlay_ask(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, uint64_t host[2]);
+void ngx_http_sgtm_overlay_soon(ngx_http_sgtm_ctx_t *ctx);
 ngx_int_t ngx_http_sgtm_overlay_static(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 

@@ -10,6 +10,10 @@
 #include "ngx_http_sgtm_counters.h"
 
 
+/* of the processor's cache */
+#define NGX_HTTP_SGTM_COUNTERS_LINE  64
+
+
 static ngx_uint_t ngx_http_sgtm_upstream_result(ngx_http_sgtm_ctx_t *ctx);
 static ngx_http_upstream_state_t *ngx_http_sgtm_upstream_state(
     ngx_http_request_t *r);
@@ -339,6 +343,24 @@ ngx_http_sgtm_count_unkept(const sgtm_str_t *id)
     if (reader) {
         sgtm_registry_leave(reader, generation);
     }
+}
+
+
+void
+ngx_http_sgtm_count_soon(ngx_http_sgtm_ctx_t *ctx)
+{
+#if defined(__GNUC__)
+
+    u_char  *p, *last;
+
+    p = (u_char *) ctx->tenant->counters;
+    last = p + NGX_HTTP_SGTM_COUNTERS_HOT;
+
+    for ( /* void */ ; p < last; p += NGX_HTTP_SGTM_COUNTERS_LINE) {
+        __builtin_prefetch(p, 1);
+    }
+
+#endif
 }
 
 

@@ -45,6 +45,11 @@ struct ngx_http_sgtm_counters_s {
 };
 
 
+/* bytes of them that most hits change */
+#define NGX_HTTP_SGTM_COUNTERS_HOT                                            \
+    offsetof(ngx_http_sgtm_counters_t, duplicate_events)
+
+
 /* time in the gate: bucket n holds what took up to 2^n microseconds */
 
 #define NGX_HTTP_SGTM_LATENCY_N  14    /* up to 4 ms; the last: anything */
@@ -94,7 +99,11 @@ ngx_uint_t ngx_http_sgtm_failure(ngx_http_sgtm_ctx_t *ctx);
  */
 void ngx_http_sgtm_refused(ngx_http_sgtm_ctx_t *ctx, ngx_uint_t status);
 
-/* counts a request at its end */
+/*
+ * Counts a request at its end; a while before, soon() lets memory answer: of a
+ * record's tenant the counters may be far away.
+ */
+void ngx_http_sgtm_count_soon(ngx_http_sgtm_ctx_t *ctx);
 void ngx_http_sgtm_count(ngx_http_sgtm_ctx_t *ctx);
 
 /*

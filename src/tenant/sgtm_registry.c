@@ -12,9 +12,9 @@
 #define SGTM_REGISTRY_HOST_BYTES  512
 
 /*
- * Of a tenant that was not asked for lately nothing is in the processor's cache.
- * So many bytes of his record and of what lies beside it, in lines, are asked
- * for at once, since most are wanted soon.
+ * Of a tenant that was not asked for lately nothing is in the processor's
+ * cache.  So many bytes of his record and of what lies beside it, in lines, are
+ * asked for at once, since most are wanted soon.
  */
 
 #define SGTM_REGISTRY_LINE    64
@@ -26,7 +26,7 @@
 
 
 static const sgtm_tenant_t *sgtm_registry_find(const sgtm_registry_t *reg,
-    const sgtm_str_t *host, int wildcard);
+    const uint64_t hash[2]);
 static void sgtm_registry_fetch(const void *p, size_t size);
 static size_t sgtm_registry_count(const sgtm_str_t *host);
 static size_t sgtm_registry_live(const sgtm_registry_reader_t *reader,
@@ -247,11 +247,49 @@ sgtm_registry_live(const sgtm_registry_reader_t *reader, uint64_t generation)
 const sgtm_tenant_t *
 sgtm_registry_host(const sgtm_registry_t *reg, const sgtm_str_t *host)
 {
+    uint64_t  hash[2];
+
+    (void) sgtm_registry_hash(reg, host, hash);
+
+    return sgtm_registry_asked(reg, host, hash);
+}
+
+
+void
+sgtm_registry_ask(const sgtm_registry_t *reg, const sgtm_str_t *host,
+    uint64_t hash[2])
+{
+    (void) sgtm_registry_hash(reg, host, hash);
+
+    sgtm_registry_fetch(sgtm_registry_chain(reg->hosts, reg->nhosts, hash[0]),
+                        1);
+}
+
+
+void
+sgtm_registry_soon(const sgtm_registry_t *reg, const uint64_t hash[2])
+{
+    sgtm_ref_t  ref;
+
+    ref = sgtm_registry_get(sgtm_registry_chain(reg->hosts, reg->nhosts,
+                                                hash[0]));
+    if (ref) {
+        sgtm_registry_fetch(sgtm_registry_at(reg, ref), 1);
+    }
+}
+
+
+const sgtm_tenant_t *
+sgtm_registry_asked(const sgtm_registry_t *reg, const sgtm_str_t *host,
+    const uint64_t hash[2])
+{
     size_t                labels;
+    uint64_t              out[2];
     sgtm_str_t            rest;
+    sgtm_siphash_t        name;
     const sgtm_tenant_t  *t;
 
-    t = sgtm_registry_find(reg, host, 0);
+    t = sgtm_registry_find(reg, hash);
 
     if (t != NULL) {
         return t;
@@ -275,7 +313,12 @@ sgtm_registry_host(const sgtm_registry_t *reg, const sgtm_str_t *host)
             continue;
         }
 
-        t = sgtm_registry_find(reg, &rest, 1);
+        sgtm_siphash_init(&name, reg->key);
+        sgtm_siphash_update(&name, (const unsigned char *) "*", 1);
+        sgtm_siphash_update(&name, rest.data, rest.len);
+        sgtm_siphash_final(&name, out);
+
+        t = sgtm_registry_find(reg, out);
 
         if (t != NULL) {
             return t;
@@ -286,31 +329,18 @@ sgtm_registry_host(const sgtm_registry_t *reg, const sgtm_str_t *host)
 }
 
 
-/* of a wildcard the host begins with its dot */
-
 static const sgtm_tenant_t *
-sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
-    int wildcard)
+sgtm_registry_find(const sgtm_registry_t *reg, const uint64_t hash[2])
 {
-    uint64_t              out[2], key;
-    sgtm_ref_t            ref;
-    sgtm_siphash_t        hash;
+    uint64_t              key;
+    sgtm_ref_t            ref, guess;
     const sgtm_hint_t    *hint;
     const sgtm_leaf_t    *leaf;
     const sgtm_node_t    *node;
     const sgtm_tenant_t  *lingers;
 
-    sgtm_siphash_init(&hash, reg->key);
-
-    if (wildcard) {
-        sgtm_siphash_update(&hash, (const unsigned char *) "*", 1);
-    }
-
-    sgtm_siphash_update(&hash, host->data, host->len);
-    sgtm_siphash_final(&hash, out);
-
     ref = sgtm_registry_get(sgtm_registry_chain(reg->hosts, reg->nhosts,
-                                                out[0]));
+                                                hash[0]));
     lingers = NULL;
 
     for ( /* void */ ; ref; ref = sgtm_registry_get(&hint->next)) {
@@ -318,12 +348,16 @@ sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
         hint = sgtm_registry_at(reg, ref);
         key = sgtm_registry_get(&hint->key);
 
-        if ((key ^ out[0]) & ~(uint64_t) SGTM_HINT_LINGERS) {
+        if ((key ^ hash[0]) & ~(uint64_t) SGTM_HINT_LINGERS) {
             continue;
         }
 
         node = sgtm_registry_at(reg, hint->node);
-        sgtm_registry_fetch(node + 1, SGTM_REGISTRY_STATE);
+        guess = sgtm_hint_guess(hint);
+
+        sgtm_registry_fetch(node, sizeof(sgtm_node_t) + SGTM_REGISTRY_STATE);
+        sgtm_registry_fetch(sgtm_registry_at(reg, guess),
+                            SGTM_REGISTRY_RECORD);
 
         ref = sgtm_registry_get(&node->record);
 
@@ -332,9 +366,8 @@ sgtm_registry_find(const sgtm_registry_t *reg, const sgtm_str_t *host,
         }
 
         leaf = sgtm_registry_at(reg, ref);
-        sgtm_registry_fetch(leaf, SGTM_REGISTRY_RECORD);
 
-        if (sgtm_registry_lists(leaf, out[1])) {
+        if (sgtm_registry_lists(leaf, hash[1])) {
             return sgtm_leaf_tenant(leaf);
         }
 

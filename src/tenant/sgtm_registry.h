@@ -115,11 +115,24 @@ void sgtm_registry_leave(sgtm_registry_reader_t *reader, uint64_t generation);
 
 /*
  * The record that a host, in small letters and without a port, belongs to: by
- * its name, else by the longest "*." that covers it; or the record of this id.
- * NULL: there is none.  For readers that have entered, and the writer.
+ * its name, else by the longest "*." that covers it.  NULL: there is none.  For
+ * readers that have entered, and the writer, as the next ones.
  */
 const sgtm_tenant_t *sgtm_registry_host(const sgtm_registry_t *reg,
     const sgtm_str_t *host);
+
+/*
+ * The same in three steps, so that memory answers while other things are done:
+ * ask() sets the host's hash, soon() is called a while later, and asked() is
+ * the lookup, again a while later.  soon() is for readers that have entered.
+ */
+void sgtm_registry_ask(const sgtm_registry_t *reg, const sgtm_str_t *host,
+    uint64_t hash[2]);
+void sgtm_registry_soon(const sgtm_registry_t *reg, const uint64_t hash[2]);
+const sgtm_tenant_t *sgtm_registry_asked(const sgtm_registry_t *reg,
+    const sgtm_str_t *host, const uint64_t hash[2]);
+
+/* by id */
 const sgtm_tenant_t *sgtm_registry_id(const sgtm_registry_t *reg,
     const sgtm_str_t *id);
 

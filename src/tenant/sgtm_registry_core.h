@@ -69,7 +69,8 @@ typedef struct {
     uint32_t         n;            /* grains */
     sgtm_ref_t       next;         /* that waits; of a hint that lingers: the
                                       next one of its node */
-    uint64_t         death;        /* the generation that ended it */
+    _Atomic uint64_t death;        /* the generation that ended it; of a hint
+                                      that lives: see below */
 } sgtm_block_t;
 
 
@@ -92,6 +93,22 @@ typedef struct {
     sgtm_link_t       next;
     sgtm_ref_t        node;
 } sgtm_hint_t;
+
+/*
+ * The death of a hint that lives is the number of labels behind a "*.", and
+ * where the record lay when somebody looked: readers only ask for that memory
+ * in advance, and it may be wrong.
+ */
+
+#define sgtm_hint_death(labels, record)                                       \
+    ((uint64_t) (labels) | (uint64_t) (record) << 32)
+
+#define sgtm_hint_labels(hint)                                                \
+    ((size_t) ((uint32_t) (hint)->block.death % SGTM_REGISTRY_LABELS))
+
+#define sgtm_hint_guess(hint)                                                 \
+    ((sgtm_ref_t) (atomic_load_explicit(&(hint)->block.death,                 \
+                                        memory_order_relaxed) >> 32))
 
 /* the last bit: the record does not list the host, but nobody else does yet */
 #define SGTM_HINT_LINGERS  1
@@ -266,7 +283,7 @@ sgtm_link_t *sgtm_registry_hint_of(const sgtm_registry_t *reg, uint64_t key,
 
 /* puts a block into its chain as a hint, or takes one out */
 void sgtm_registry_hint(sgtm_registry_t *reg, sgtm_ref_t ref, uint64_t key,
-    sgtm_ref_t node, size_t labels);
+    sgtm_ref_t node, sgtm_ref_t record, size_t labels);
 void sgtm_registry_unhint(sgtm_registry_t *reg, sgtm_link_t *link);
 
 /* a hint whose host the record is to lose in a pass, or has again */

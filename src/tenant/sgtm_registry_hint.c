@@ -7,11 +7,9 @@
 #include "sgtm_registry_core.h"
 
 
-/* while it lives, a hint's death is the number of labels behind a "*." */
-
 void
 sgtm_registry_hint(sgtm_registry_t *reg, sgtm_ref_t ref, uint64_t key,
-    sgtm_ref_t node, size_t labels)
+    sgtm_ref_t node, sgtm_ref_t record, size_t labels)
 {
     sgtm_hint_t  *hint;
     sgtm_link_t  *link;
@@ -23,7 +21,7 @@ sgtm_registry_hint(sgtm_registry_t *reg, sgtm_ref_t ref, uint64_t key,
     hint = sgtm_registry_at(reg, ref);
     link = sgtm_registry_chain(reg->hosts, reg->nhosts, key);
 
-    hint->block.death = labels;
+    hint->block.death = sgtm_hint_death(labels, record);
     hint->node = node;
     atomic_store(&hint->key, key);
     atomic_store(&hint->next, sgtm_registry_get(link));
@@ -50,7 +48,7 @@ sgtm_registry_unhint(sgtm_registry_t *reg, sgtm_link_t *link)
 
     ref = sgtm_registry_get(link);
     hint = sgtm_registry_at(reg, ref);
-    labels = (size_t) hint->block.death;
+    labels = sgtm_hint_labels(hint);
 
     sgtm_registry_unlink(reg, link, sgtm_registry_get(&hint->next), ref);
 

@@ -193,7 +193,7 @@ sgtm_repair_hints(sgtm_registry_t *reg, sgtm_link_t *link)
 
         sgtm_repair_found(reg, ref);
         reg->recount.hosts++;
-        reg->recount.wildcards[hint->block.death]++;
+        reg->recount.wildcards[sgtm_hint_labels(hint)]++;
 
         link = &hint->next;
     }

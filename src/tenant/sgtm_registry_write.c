@@ -338,6 +338,7 @@ sgtm_registry_publish(sgtm_registry_t *reg, sgtm_registry_put_t *put)
 {
     size_t                i;
     sgtm_ref_t            old, ref;
+    sgtm_hint_t          *hint;
     sgtm_link_t          *link;
     sgtm_node_t          *node;
     const sgtm_tenant_t  *t;
@@ -357,6 +358,7 @@ sgtm_registry_publish(sgtm_registry_t *reg, sgtm_registry_put_t *put)
     for (i = 0; i < put->t->hosts.nelts; i++) {
         if (put->hints[i]) {
             sgtm_registry_hint(reg, put->hints[i], put->keys[i], put->node,
+                               put->record,
                                sgtm_registry_labels(&put->t->hosts.elts[i]));
         }
     }
@@ -384,16 +386,19 @@ sgtm_registry_publish(sgtm_registry_t *reg, sgtm_registry_put_t *put)
         sgtm_registry_lost(reg, node, t, put->keys, put->t->hosts.nelts, 0);
     }
 
-    if (node->lingering == 0) {
-        return;
-    }
-
-    /* what it has got back */
-
     for (i = 0; i < put->t->hosts.nelts; i++) {
         ref = sgtm_registry_get(sgtm_registry_hint_of(reg, put->keys[i],
                                                       put->node));
-        sgtm_registry_unlinger(reg, node, ref);
+
+        hint = sgtm_registry_at(reg, ref);
+        hint->block.death = sgtm_hint_death(sgtm_hint_labels(hint),
+                                            put->record);
+
+        /* what it has got back */
+
+        if (node->lingering) {
+            sgtm_registry_unlinger(reg, node, ref);
+        }
     }
 }
 

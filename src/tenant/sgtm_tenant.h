@@ -137,33 +137,19 @@ typedef struct {
     size_t          size;          /* of the whole block */
     uint64_t        named;         /* bits by sgtm_tenant_field_e */
 
-    sgtm_str_t      id;            /* always there */
-    sgtm_str_t      agency;
-    sgtm_str_t      endpoint;      /* small letters, as upstream */
-    sgtm_str_t      upstream;
-    sgtm_str_t      script;
-    sgtm_str_t      updated;       /* as it was written */
+    /* what a hit asks for, in few lines of the processor's cache */
 
     sgtm_strs_t     hosts;         /* small letters; some begin with "*." */
+    sgtm_str_t      id;            /* always there */
     sgtm_strs_t     containers;
+
     sgtm_strs_t     tag_ids;
     sgtm_strs_t     script_ids;    /* the last two, one after the other */
-    sgtm_strs_t     cookies;       /* "*" at the end: all that begin so */
-    sgtm_strs_t     api_secrets;   /* mostly sealed, as webhooks' */
-    sgtm_strs_t     webhooks[SGTM_SHOP_N];     /* secrets by sgtm_shop_e */
-
-    sgtm_origins_t        origins;
     sgtm_tenant_sets_t    set_params;
-    sgtm_credentials_t    credentials;
     sgtm_tenant_events_t  events;
-
-    int64_t         quota;         /* events a month */
-    int64_t         version;
-    int64_t         updated_time;  /* seconds since the epoch */
 
     sgtm_rate_t     rate;          /* with its burst; seconds 0: off */
     sgtm_consent_t  consent_default;   /* no type is unset if it is named */
-
     uint32_t        features;      /* SGTM_FEATURE_* that are on */
     uint32_t        features_named;    /* on or off */
 
@@ -174,6 +160,24 @@ typedef struct {
     uint8_t         tagging;       /* sgtm_tagging_e */
     uint8_t         quota_action;  /* sgtm_quota_e */
     uint8_t         quota_sample;  /* per cent that still pass, 1 to 99 */
+
+    sgtm_str_t      endpoint;      /* small letters, as upstream */
+    sgtm_origins_t  origins;
+
+    /* what few do */
+
+    sgtm_str_t      script;
+    sgtm_strs_t     cookies;       /* "*" at the end: all that begin so */
+    sgtm_strs_t     api_secrets;   /* mostly sealed, as webhooks' */
+    sgtm_strs_t     webhooks[SGTM_SHOP_N];     /* secrets by sgtm_shop_e */
+    sgtm_credentials_t    credentials;
+    sgtm_str_t      upstream;
+    sgtm_str_t      agency;
+    sgtm_str_t      updated;       /* as it was written */
+
+    int64_t         quota;         /* events a month */
+    int64_t         version;
+    int64_t         updated_time;  /* seconds since the epoch */
 } sgtm_tenant_t;
 
 

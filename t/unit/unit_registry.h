@@ -299,7 +299,7 @@ unsound_hints(sgtm_registry_t *reg, unsigned char *met, size_t *used)
             unit_must(k < t->hosts.nelts || hint->key & SGTM_HINT_LINGERS,
                       "a hint of nothing");
             hosts++;
-            wild[hint->block.death]++;
+            wild[sgtm_hint_labels(hint)]++;
         }
     }
 
