@@ -340,6 +340,101 @@ test_client(void)
 }
 
 
+/* a child that keeps the database for so long (us), once it says so */
+
+static pid_t
+locker(long us)
+{
+    int            fds[2];
+    char           c;
+    pid_t          pid;
+    sqlite3       *db;
+
+    if (pipe(fds) == -1) {
+        printf("Bail out! pipe(): %s\n", strerror(errno));
+        exit(1);
+    }
+
+    pid = store_fork();
+
+    if (pid != 0) {
+        unit_ok(read(fds[0], &c, 1) == 1, "the database is locked");
+        close(fds[0]);
+        close(fds[1]);
+        return pid;
+    }
+
+    if (sqlite3_open_v2(store_path(SGTM_STORE_FILE), &db,
+                        SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK
+        || sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK
+        || write(fds[1], "x", 1) != 1)
+    {
+        _exit(1);
+    }
+
+    store_rest(us);
+
+    _exit(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK);
+}
+
+
+/*
+ * A fetch that has to wait for the database: what is kept meanwhile comes to
+ * segments that it knows and to others, and must not be taken from the former.
+ */
+
+static void
+test_slow(void)
+{
+    pid_t            pids[2];
+    sgtm_fetch_t     fetch;
+    sgtm_store_t    *store;
+    sgtm_record_t    record;
+    sgtm_journal_t  *one, *two;
+
+    store_begin("a fetch that waits");
+
+    store = store_open(SGTM_STORE_SYNC_OFF, 0);
+    store_is(store, store_fetch(store), SGTM_STORE_OK, "a spool");
+
+    pids[0] = locker(2000000);
+    pids[1] = store_fork();
+
+    if (pids[1] == 0) {
+        one = store_journal(SGTM_STORE_SYNC_OFF, 0);
+        two = store_journal(SGTM_STORE_SYNC_OFF, 0);
+        record = *store_record(NULL, STORE_TARGET, 1, "");
+
+        record.body = unit_str("1");
+        (void) sgtm_journal_put(one, &record);
+        store_rest(400000);
+
+        record.body = unit_str("2");
+        (void) sgtm_journal_put(two, &record);
+        store_rest(1200000);
+
+        record.body = unit_str("3");
+        _exit(sgtm_journal_put(one, &record) != SGTM_STORE_OK);
+    }
+
+    store_rest(200000);
+
+    fetch.size = 1000000;
+    store_is(store, sgtm_store_fetch(store, &fetch), SGTM_STORE_OK,
+             "hits are moved");
+    unit_ok(fetch.hits == 1 && fetch.more,
+            "those that were there when it began");
+    store_is(store, store_fetch(store), SGTM_STORE_OK, "then the others");
+    unit_ok(store_sql("SELECT group_concat(body, '') = '123' FROM"
+                      " (SELECT body FROM hit ORDER BY id)") == 1, "in order");
+
+    unit_ok(store_ends_well(pids[0]) && store_ends_well(pids[1]),
+            "the writers end well");
+
+    sgtm_store_destroy(store);
+}
+
+
 int
 main(void)
 {
@@ -348,6 +443,7 @@ main(void)
 
     test_writers();
     test_client();
+    test_slow();
 
     store_remove();
 
