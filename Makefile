@@ -192,7 +192,8 @@ STORE_LIBS = -lsqlite3
 TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
 
 # whether bytes are UTF-8 is what is asked of hit
-SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-print.c $(STORE_SRCS) \
+SPOOL_SRCS = tools/sgtm-spool.c tools/sgtm-spool-args.c \
+    tools/sgtm-spool-print.c $(STORE_SRCS) \
     src/hit/sgtm_args_code.c src/hit/sgtm_json_check.c
 
 TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)

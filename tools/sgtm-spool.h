@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_sgtm_module authors
  *
- * How sgtm-spool writes values to its standard output.
+ * The parts of sgtm-spool: its commands, its command line, and how it writes
+ * values to its standard output.
  */
 
 
@@ -13,6 +14,52 @@
 #include "delivery/sgtm_segment.h"
 #include "delivery/sgtm_store.h"
 
+
+#define SPOOL_OK      0
+#define SPOOL_FAILED  1
+#define SPOOL_USAGE   2
+
+
+typedef struct spool_command_s  spool_command_t;
+
+typedef struct {
+    const char             *dir;
+    const spool_command_t  *command;
+    sgtm_store_t           *store;
+
+    int64_t                 now;       /* ms since the epoch */
+    int64_t                 id;        /* 0: any */
+    int64_t                 before;    /* ms since the epoch, 0: any */
+    int64_t                 limit;     /* 0: none */
+    int                     dead;
+    int                     all;
+} spool_t;
+
+
+struct spool_command_s {
+    const char             *name;
+    int                   (*handler)(spool_t *spool);
+    unsigned                chooses:1; /* --id, --before or --all is needed */
+    unsigned                one:1;     /* --id is needed */
+    unsigned                limits:1;  /* --limit may be given */
+    unsigned                waits:1;   /* looks at the hits that wait */
+};
+
+
+/* sgtm-spool.c: the commands; the last one has no name */
+extern const spool_command_t  spool_commands[];
+
+
+/* sgtm-spool-args.c */
+
+/*
+ * Reads the command line: SPOOL_OK or SPOOL_USAGE, which has been said why.
+ * Without a command in spool it is done.
+ */
+int spool_args(spool_t *spool, int argc, char *const *argv);
+
+
+/* sgtm-spool-print.c */
 
 /* milliseconds as "90s", "15m", "3h", "2d", to a buffer */
 void spool_print_age(int64_t ms, char *text, size_t size);
