@@ -410,3 +410,10 @@ sgtm_segment_remove(const char *dir, sgtm_segment_t *segment)
 
     return rc;
 }
+
+
+int
+sgtm_segment_passes(int err)
+{
+    return err == EMFILE || err == ENFILE || err == ENOMEM;
+}

@@ -82,6 +82,10 @@ int sgtm_segment_count(const sgtm_segment_t *segment,
 int sgtm_segment_remove(const char *dir, sgtm_segment_t *segment);
 
 
+/* whether an error is not the segment's own, and passes by itself */
+int sgtm_segment_passes(int err);
+
+
 /* of the store: they return an sgtm_store_rc_e */
 
 /* sgtm_segment_list() of its directory, to be released by the other one */

@@ -264,7 +264,7 @@ sgtm_store_fetch_failed(sgtm_store_t *store, sgtm_fetching_t *f,
 {
     char  path[4096];
 
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+    if (sgtm_segment_passes(errno)) {
         return sgtm_store_journal_fail(store, call);
     }
 

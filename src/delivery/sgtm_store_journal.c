@@ -325,7 +325,7 @@ sgtm_store_moved_drop(sgtm_store_t *store)
 int
 sgtm_store_count_journal(sgtm_store_t *store, sgtm_store_counts_t *counts)
 {
-    int              rc;
+    int              rc, found;
     size_t           i, n;
     sgtm_segment_t  *list;
 
@@ -339,16 +339,19 @@ sgtm_store_count_journal(sgtm_store_t *store, sgtm_store_counts_t *counts)
 
         counts->size += list[i].size;
 
-        switch (sgtm_segment_open(store->dir, &list[i])) {
+        if (list[i].moved >= list[i].size) {
+            continue;
+        }
 
-        case 1:
-            if (sgtm_segment_count(&list[i], counts) != -1) {
-                break;
-            }
+        found = sgtm_segment_open(store->dir, &list[i]);
 
-            /* fall through */
+        if (found == 1) {
+            found = sgtm_segment_count(&list[i], counts);
+        }
 
-        case -1:
+        /* what cannot be read is not counted: a fetch says so */
+
+        if (found == -1 && sgtm_segment_passes(errno)) {
             rc = sgtm_store_journal_fail(store, "read");
         }
 

@@ -344,8 +344,9 @@ test_many(void)
 static int
 unreadable(void)
 {
-    char            name[256];
-    sgtm_fetch_t    fetch;
+    char                 name[256];
+    sgtm_fetch_t         fetch;
+    sgtm_store_counts_t  counts;
 
     store = store_open(SGTM_STORE_SYNC_INTERVAL, 0);
 
@@ -365,6 +366,13 @@ unreadable(void)
     }
 
     printf("# %s\n", fetch.warning);
+
+    if (sgtm_store_count(store, &counts) != SGTM_STORE_OK
+        || counts.hits != 1)
+    {
+        printf("# count: %s\n", sgtm_store_error(store));
+        return 5;
+    }
 
     /* that it can't be synced is said; the others are */
 
