@@ -312,8 +312,8 @@ for my $how ('503', '500', 'cut', 'reset', 'hang', 'down') {
 
             is $t->get($uri)->{status}, 503, 'elsewhere the client is told';
 
-            $how eq 'down' ? $tag->restart : $tag->clear;
- $tag->mode('');
+            $tag->clear;
+            $how eq 'down' ? $tag->restart : $tag->mode('');
 
             arrive('they arrive', @ids);
         };
