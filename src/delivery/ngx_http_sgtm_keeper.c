@@ -18,10 +18,11 @@
 #define NGX_HTTP_SGTM_KEEPER_INTERVAL  100
 
 /*
- * intervals for which the file is looked after since something was done with
- * it: what was deleted leaves the log of changes within ten seconds
+ * ms for which the file is looked after since something was done with it, and
+ * how often: what was deleted leaves the log of changes within ten seconds
  */
-#define NGX_HTTP_SGTM_KEEPER_AFTER     120
+#define NGX_HTTP_SGTM_KEEPER_AFTER     12000
+#define NGX_HTTP_SGTM_KEEPER_REST      1000
 
 /* from one count to the next, at least; while hits come or go */
 #define NGX_HTTP_SGTM_KEEPER_COUNT     10000
@@ -55,11 +56,13 @@ typedef struct {
 
     ngx_atomic_uint_t            puts;     /* what there was when last seen */
     ngx_atomic_uint_t            settled;
-    ngx_uint_t                   after;    /* intervals to work still */
+    ngx_msec_t                   changed;  /* when that was */
+    ngx_msec_t                   began;    /* the last pass over the files */
     ngx_http_sgtm_keeper_count_t  count;
     u_char                       error[NGX_HTTP_SGTM_SPOOL_ERROR];
 
     unsigned                     busy:1;   /* the task is in flight */
+    unsigned                     dirty:1;  /* changed since it began */
     unsigned                     sync:1;   /* for the task */
 } ngx_http_sgtm_keeper_t;
 
@@ -131,7 +134,8 @@ ngx_http_sgtm_keeper_init_process(ngx_cycle_t *cycle)
 
     /* of a worker before this one something may not be on the disk yet */
 
-    kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
+    kp->changed = ngx_current_msec;
+    kp->dirty = 1;
     kp->count.ended = ngx_current_msec - NGX_HTTP_SGTM_KEEPER_COUNT;
 
     ngx_http_sgtm_keeper = kp;
@@ -157,7 +161,8 @@ ngx_http_sgtm_keeper_timer(ngx_event_t *ev)
     if (puts != kp->puts || settled != kp->settled) {
         kp->puts = puts;
         kp->settled = settled;
-        kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
+        kp->changed = ngx_current_msec;
+        kp->dirty = 1;
     }
 
     if (!kp->busy) {
@@ -196,15 +201,22 @@ ngx_http_sgtm_keeper_begin(ngx_http_sgtm_keeper_t *kp)
         count->on = 1;
     }
 
-    kp->sync = (kp->after != 0);
+    kp->sync = (kp->dirty
+                || (ngx_current_msec - kp->began >= NGX_HTTP_SGTM_KEEPER_REST
+                    && ngx_current_msec - kp->changed
+                       < NGX_HTTP_SGTM_KEEPER_AFTER));
 
     if (!kp->sync && !count->on) {
         return;
     }
 
     if (ngx_thread_task_post(kp->threads, kp->task) == NGX_OK) {
-        kp->after -= kp->sync;
         kp->busy = 1;
+
+        if (kp->sync) {
+            kp->began = ngx_current_msec;
+            kp->dirty = 0;
+        }
     }
 }
 
@@ -300,7 +312,8 @@ ngx_http_sgtm_keeper_done(ngx_event_t *ev)
     }
 
     if (kp->error[0]) {
-        kp->after = NGX_HTTP_SGTM_KEEPER_AFTER;
+        kp->changed = ngx_current_msec;
+        kp->dirty = 1;
         ngx_http_sgtm_spool_complain(kp->stat, kp->log, kp->error);
     }
 }
