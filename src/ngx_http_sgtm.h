@@ -357,7 +357,8 @@ typedef struct {
     ngx_int_t                  status;     /* of the gate, once it has run */
     ngx_uint_t                 upstream_status;
     uint64_t                   gate_time;  /* nanoseconds */
-    uint64_t                   client;     /* of a hit that may be queued */
+    sgtm_str_t                 client;     /* id, of a hit that may be queued,
+                                              as it came */
     uint64_t                   generation; /* of records that are read */
     uint64_t                   host[2];    /* its hash among them */
     sgtm_seen_ref_t           *reserved;   /* events, by dedup */

@@ -18,6 +18,7 @@
 
 static ngx_http_sgtm_put_t *ngx_http_sgtm_queue_put(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static uint64_t ngx_http_sgtm_queue_client(ngx_http_sgtm_ctx_t *ctx);
 static u_char *ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst,
     ngx_str_t *src);
 static size_t ngx_http_sgtm_queue_headers(ngx_http_request_t *r, u_char *p);
@@ -25,19 +26,6 @@ static void ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put);
 static ngx_int_t ngx_http_sgtm_queue_answer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put);
-
-
-uint64_t
-ngx_http_sgtm_queue_client(ngx_http_sgtm_ctx_t *ctx, const sgtm_str_t *cid)
-{
-    if (cid->len == 0) {
-        return 0;
-    }
-
-    return ((uint64_t) ngx_murmur_hash2(cid->data, cid->len) << 32
-            | ngx_crc32_long(cid->data, cid->len))
-           ^ ctx->tenant->node.node.key;
-}
 
 
 ngx_uint_t
@@ -134,7 +122,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     tp = ngx_timeofday();
 
     record->time = (int64_t) tp->sec * 1000 + tp->msec;
-    record->client = ctx->client;
+    record->client = ngx_http_sgtm_queue_client(ctx);
     record->events = ctx->events - ctx->duplicates - ctx->routed;
 
     p = (u_char *) put + sizeof(ngx_http_sgtm_put_t);
@@ -159,6 +147,28 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     (void) ngx_http_sgtm_queue_headers(r, p);
 
     return put;
+}
+
+
+/*
+ * A number for the client of a hit, by whose order it is delivered: the same
+ * for the same client id of a tenant.
+ */
+
+static uint64_t
+ngx_http_sgtm_queue_client(ngx_http_sgtm_ctx_t *ctx)
+{
+    sgtm_str_t  *id;
+
+    id = &ctx->client;
+
+    if (id->len == 0) {
+        return 0;
+    }
+
+    return ((uint64_t) ngx_murmur_hash2((u_char *) id->data, id->len) << 32
+            | ngx_crc32_long((u_char *) id->data, id->len))
+           ^ ctx->tenant->node.node.key;
 }
 
 

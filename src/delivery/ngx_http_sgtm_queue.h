@@ -14,13 +14,6 @@
 #include "../ngx_http_sgtm.h"
 
 
-/*
- * A number for the client of a hit, by whose order it is delivered: the same
- * for the same client id of a tenant.
- */
-uint64_t ngx_http_sgtm_queue_client(ngx_http_sgtm_ctx_t *ctx,
-    const sgtm_str_t *cid);
-
 /* whether a request that the gate has let pass may be queued */
 ngx_uint_t ngx_http_sgtm_queue_may(ngx_http_sgtm_ctx_t *ctx);
 

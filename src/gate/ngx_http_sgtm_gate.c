@@ -107,7 +107,7 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     rw.user_data = conf->user_data;
 
     if (conf->target && !fresh) {
-        ctx->client = ngx_http_sgtm_queue_client(ctx, &hit.cid);
+        ctx->client = hit.cid;
     }
 
     if (ctx->deny & SGTM_DENY_AD_PERSONALIZATION) {

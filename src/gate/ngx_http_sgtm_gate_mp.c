@@ -76,7 +76,7 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     }
 
     if (ctx->conf->target && !(ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)) {
-        ctx->client = ngx_http_sgtm_queue_client(ctx, &mp.client);
+        ctx->client = mp.client;
     }
 
     if (ngx_http_sgtm_gate_mp_forward(r, ctx, &mp, drop, body) != NGX_OK) {
