@@ -172,34 +172,50 @@ test_file_full(void)
 }
 
 
-/* a disk of its own, of 8 MB, where that can be had */
+/* a disk of its own, where that can be had */
 
 static int
-small_disk(void)
+small_disk(const char *size, int64_t least)
 {
     int              rc, fresh, i;
+    char             body[1025];
     int64_t          kept, gone;
     sgtm_store_t    *store;
+    sgtm_record_t   *list;
     sgtm_journal_t  *journal;
 
     if (unshare(CLONE_NEWNS) == -1
         || mount("none", "/", NULL, MS_REC|MS_PRIVATE, NULL) == -1
-        || mount("none", store_dir, "tmpfs", 0, "size=8m") == -1)
+        || mount("none", store_dir, "tmpfs", 0, size) == -1)
     {
         printf("# no disk of its own: %s\n", strerror(errno));
         fflush(stdout);
         return 99;
     }
 
+    memset(body, 'b', 1024);
+    body[1024] = '\0';
+    list = NULL;
+
     store = store_open(SGTM_STORE_SYNC_OFF, 0);
     journal = store_journal(SGTM_STORE_SYNC_OFF, 0);
     sgtm_store_lease(store, STORE_ME, 1, 600000, &fresh);
 
-    kept = store_fill(journal, 100000, &rc);
+    /* a large group first, when there is room, and many small ones */
+
+    for (i = 0; i < 160; i++) {
+        list = store_record(list, STORE_TARGET, 0, body);
+    }
+
+    if (sgtm_journal_put(journal, list) != SGTM_STORE_OK) {
+        return 7;
+    }
+
+    kept = 160 + store_fill(journal, 100000, &rc);
 
     printf("# %lld hits, %s\n", (long long) kept, sgtm_journal_error(journal));
 
-    if (rc != SGTM_STORE_FULL || kept < 1000) {
+    if (rc != SGTM_STORE_FULL || kept < least) {
         return 1;
     }
 
@@ -240,14 +256,15 @@ small_disk(void)
         return 5;
     }
 
-    kept = store_fill(journal, 640, &rc);
+    least /= 10;
+    kept = store_fill(journal, (unsigned) least, &rc);
 
-    return kept == 640 && rc == SGTM_STORE_OK ? 0 : 6;
+    return kept >= least && rc == SGTM_STORE_OK ? 0 : 6;
 }
 
 
 static void
-test_disk_full(void)
+test_disk_full(const char *size, int64_t least)
 {
     int    status;
     pid_t  pid;
@@ -258,7 +275,7 @@ test_disk_full(void)
     pid = fork();
 
     if (pid == 0) {
-        status = small_disk();
+        status = small_disk(size, least);
         fflush(stdout);
         _exit(status);
     }
@@ -280,7 +297,9 @@ main(void)
 {
     test_full();
     test_file_full();
-    test_disk_full();
+    test_disk_full("size=2m", 500);
+    test_disk_full("size=8m", 3000);
+    test_disk_full("size=64m", 30000);
 
     store_remove();
 
