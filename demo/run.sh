@@ -130,6 +130,8 @@ fi
 sed -e "s/@LOAD@/$load/" -e "s/@USER@/$user/" -e "s/@PORT@/$port/g" \
     "$top/demo/nginx.conf.in" > "$dir/nginx.conf"
 
+cp "$top/demo/shops.json" "$dir/"
+
 cd "$dir"
 mkdir tmp
 
@@ -160,6 +162,7 @@ cat <<END
 The demo of ngx_http_sgtm_module runs.  Open
 
   $shop/                 the shop
+  $shop/shops.html       three more, whose settings change live
   $shop/hits             what the tagging server received
   $shop/status           the module's counters
 
@@ -174,12 +177,15 @@ and try
      on, and bring it up again: hits wait on disk and arrive late, dated right.
      curl -X POST $shop/tagging/down
      curl -X POST $shop/tagging/up
+  5. Change a shop's settings on the page of the three, or in their file, and
+     go on in that shop: they are in force within a second.
+     $dir/shops.json
 
 Ctrl-C ends it.  Events that reach the tagging server:
 
 END
 
-perl "$top/demo/show.pl" hits.json switch &
+perl "$top/demo/show.pl" hits.json switch changes shops.json &
 show=$!
 
 wait "$server" || :

@@ -2,9 +2,10 @@
 
 # Follows the tagging server's record of hits and prints a line an event: what
 # arrived, not what was sent.  Follows the log of its switch too: while there
-# is a file "down", it takes no hits.
+# is a file "down", it takes no hits.  And that of changes, which it makes in the
+# file of the shops' records.
 #
-#     demo/show.pl hits.json switch
+#     demo/show.pl hits.json switch changes shops.json
 
 use strict;
 use warnings;
@@ -19,8 +20,19 @@ STDOUT->autoflush(1);
 
 line('time', 'event', 'consent', 'client id', 'address', 'cookies', 'page');
 
+my ($shops) = splice @ARGV, 3;
+
 my @logs = map { { name => $_, part => '' } } @ARGV;
-my @readers = (\&show, \&turn);
+my @readers = (\&show, \&turn, \&change);
+
+# what may be changed of a shop, and to what: anybody can ask for it
+
+my %setting = (
+    tier => [qw(enterprise professional starter)],
+    consent_mode => [qw(off basic advanced)],
+    rate => [qw(off 30r/m)],
+    view_item => [qw(both off)],
+);
 
 for my $log (@logs) {
     open($log->{in}, '<', $log->{name}) or die "$log->{name}: $!\n";
@@ -72,6 +84,39 @@ sub turn {
     }
 
     print "-- the tagging server is $to --\n";
+}
+
+
+# nginx reads a file that is there as a whole
+
+sub change {
+    my ($id, $name, $value) = split m{/}, $_[0], 3;
+
+    return if !grep { $_ eq $value } @{ $setting{$name} || [] };
+
+    my $json = JSON::PP->new->utf8->pretty->canonical;
+
+    open(my $in, '<', $shops) or die "$shops: $!\n";
+
+    my $file = eval { local $/; $json->decode(readline $in) };
+
+    if (!$file) {
+        print "-- $shops is no JSON: nothing is changed --\n";
+        return;
+    }
+
+    my ($shop) = grep { $_->{id} eq $id } @{ $file->{tenants} } or return;
+    my $of = $name eq 'view_item' ? $shop->{events} ||= {} : $shop;
+
+    $of->{$name} = $value;
+    $shop->{version}++;
+
+    open(my $out, '>', "$shops.new") or die "$shops.new: $!\n";
+    print $out $json->encode($file);
+    close $out or die "$shops.new: $!\n";
+    rename "$shops.new", $shops or die "$shops: $!\n";
+
+    print "-- $id: $name is $value --\n";
 }
 
 

@@ -176,8 +176,12 @@ for my $signal (qw(INT TERM HUP)) {
         or diag SGTM::Run::get($out);
 
     my ($url) = SGTM::Run::get($out) =~ m{^\s+(http://localhost:\d+/)}m;
-    my @processes = processes();
     my $log = keep_log();
+    my @processes;
+
+    # the file with nginx's number is older than its worker
+
+    wait_for { (@processes = processes()) >= 3 } 5;
 
     is $http->get($url)->{status}, 200, 'what it says to open opens';
     cmp_ok scalar @processes, '>=', 3, 'nginx, its worker, the terminal';
@@ -345,6 +349,36 @@ sub choose {
     $b->click('#settings');
     $b->click("#consent-$choice");
 }
+
+
+# Three more shops: what is changed on the page is written into their file, and
+# is in force without a reload.
+
+sub tier {
+    my ($shop) = @_;
+
+    my $c = SGTM::HTTP->connect(port => $port);
+
+    $c->request('GET', '/metrics/t.js', [Host => "$shop.localhost:$port"]);
+
+    return $c->response->{body} =~ /"tier":"(\w+)"/ ? $1 : 'none';
+}
+
+is join(' ', map { tier($_) } qw(tea bikes books)),
+   'enterprise professional starter', 'three shops of three tiers';
+
+for my $change ('tea/tier/starter', 'bikes/tier/root', 'none/tier/starter',
+                'books/id/tea') {
+    is $http->post("$url/shops/$change")->{status}, 204, "a change: $change";
+}
+
+ok +(wait_for { tier('tea') eq 'starter' } 5), 'is in force';
+is join(' ', map { tier($_) } qw(bikes books)), 'professional starter',
+   'others are as they were';
+is $http->get("$url/shops/tea/tier/enterprise")->{status}, 405,
+   'a look changes nothing';
+like $http->get("$url/shops")->{content}, qr/"version" : 2/,
+     'the file has it';
 
 
 my $why = SGTM::Browser::missing();
@@ -529,7 +563,7 @@ SKIP: {
 
     my $status = JSON::PP->new->decode($http->get("$url/status")->{content});
 
-    is $status->{tenants}{'demo-shop'}{hits}{forwarded}, scalar @requests,
+    is $status->{tenants}{localhost}{hits}{forwarded}, scalar @requests,
        'the module counted them';
 
     # The tagging server goes down: what is sent is answered, waits on disk,
@@ -588,7 +622,7 @@ SKIP: {
     is $status->{spool}{kept}, $status->{spool}{delivered},
        'all that was kept is delivered';
     is $status->{spool}{kept},
-       $status->{tenants}{'demo-shop'}{hits}{queued}, 'which are those queued';
+       $status->{tenants}{localhost}{hits}{queued}, 'which are those queued';
     like SGTM::Run::get($out),
          qr/^-- the tagging server is down --\n(?:.*\n)*-- .* is up --\n/m,
          'the terminal told both';
