@@ -160,6 +160,7 @@ typedef struct ngx_http_sgtm_webhook_s   ngx_http_sgtm_webhook_t;
 typedef struct ngx_http_sgtm_tenants_s   ngx_http_sgtm_tenants_t;
 typedef struct ngx_http_sgtm_overlay_s   ngx_http_sgtm_overlay_t;
 typedef struct ngx_http_sgtm_redis_s     ngx_http_sgtm_redis_t;
+typedef struct ngx_http_sgtm_fleet_s     ngx_http_sgtm_fleet_t;
 
 
 /* a tenant that the configuration names */
@@ -192,6 +193,8 @@ typedef struct {
     sgtm_keys_t               *keys;       /* that open their secrets */
 
     ngx_http_sgtm_redis_t     *redis;      /* NULL: there is none */
+    ngx_http_sgtm_fleet_t     *fleet;      /* in the zone; NULL: limits are
+                                              this machine's alone */
     ngx_http_sgtm_spool_t     *spool;      /* NULL: there is none */
     ngx_rbtree_t               targets;    /* of ngx_http_sgtm_target_t */
     ngx_rbtree_node_t          targets_sentinel;

@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "../tenant/ngx_http_sgtm_fleet.h"
 #include "ngx_http_sgtm_answer.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_limit.h"
@@ -15,7 +16,10 @@
 #define NGX_HTTP_SGTM_SECOND  1000000000ULL
 
 
-static ngx_uint_t ngx_http_sgtm_limit_take(ngx_http_sgtm_ctx_t *ctx);
+static ngx_uint_t ngx_http_sgtm_limit_tenant(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+static ngx_uint_t ngx_http_sgtm_limit_take(ngx_atomic_t *arrival,
+    const ngx_http_sgtm_rate_t *rate);
 
 
 char *
@@ -81,7 +85,7 @@ ngx_http_sgtm_limit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ngx_str_t    value;
     ngx_uint_t   seconds;
 
-    seconds = ngx_http_sgtm_limit_take(ctx);
+    seconds = ngx_http_sgtm_limit_tenant(r, ctx);
 
     if (seconds == 0) {
         return NGX_DECLINED;
@@ -112,17 +116,34 @@ ngx_http_sgtm_limit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
+/* what of the rate is this machine's, if there are others */
+
+static ngx_uint_t
+ngx_http_sgtm_limit_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_http_sgtm_rate_t        own;
+    ngx_http_sgtm_rate_t       *rate;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    rate = ctx->conf->rate;
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
+
+    if (smcf->fleet) {
+        ngx_http_sgtm_fleet_ask(smcf, ctx->tenant, rate, &own);
+        rate = &own;
+    }
+
+    return ngx_http_sgtm_limit_take(&ctx->tenant->counters->arrival, rate);
+}
+
+
 /* takes one hit; else in how many seconds there is one to take */
 
 static ngx_uint_t
-ngx_http_sgtm_limit_take(ngx_http_sgtm_ctx_t *ctx)
+ngx_http_sgtm_limit_take(ngx_atomic_t *arrival,
+    const ngx_http_sgtm_rate_t *rate)
 {
-    uint64_t               now, next, due;
-    ngx_atomic_t          *arrival;
-    ngx_http_sgtm_rate_t  *rate;
-
-    rate = ctx->conf->rate;
-    arrival = &ctx->tenant->counters->arrival;
+    uint64_t  now, next, due;
 
     now = ngx_http_sgtm_now();
 

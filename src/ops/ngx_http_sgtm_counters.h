@@ -33,6 +33,14 @@ typedef enum {
 
 struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     arrival;          /* of the rate limit: nanoseconds */
+
+    /* of a fleet's limits, see ngx_http_sgtm_fleet.h */
+
+    ngx_atomic_t     part;             /* of the rate; 0: an even one */
+    ngx_atomic_t     asked;            /* hits that the owner has not counted */
+    ngx_atomic_t     interval;         /* of the rate, nanoseconds */
+    ngx_atomic_t     told;             /* the owner that knows the tenant */
+
     ngx_atomic_t     events;
     ngx_atomic_t     upstream[NGX_HTTP_SGTM_UPSTREAM_N];
     ngx_atomic_t     dispositions[NGX_HTTP_SGTM_DISPOSITION_N];

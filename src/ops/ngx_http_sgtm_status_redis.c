@@ -62,6 +62,21 @@ static ngx_http_sgtm_redis_family_t  ngx_http_sgtm_redis_families[] = {
       ngx_string("The longest that the owner was kept from its requests."),
       offsetof(ngx_http_sgtm_redis_stat_t, slice), 0, "gauge" },
 
+    { ngx_string("sharing"), ngx_string("sgtm_redis_sharing"),
+      ngx_null_string,
+      ngx_string("Whether limits are shared with the other machines."),
+      offsetof(ngx_http_sgtm_redis_stat_t, sharing), 0, "gauge" },
+
+    { ngx_string("machines"), ngx_string("sgtm_redis_machines"),
+      ngx_null_string,
+      ngx_string("Machines that share limits, as last known."),
+      offsetof(ngx_http_sgtm_redis_stat_t, machines), 0, "gauge" },
+
+    { ngx_string("asked"), ngx_string("sgtm_redis_asked"),
+      ngx_null_string,
+      ngx_string("Tenants with a limit that had hits in the last seconds."),
+      offsetof(ngx_http_sgtm_redis_stat_t, asked), 0, "gauge" },
+
     { ngx_string("connects"), ngx_string("sgtm_redis_total"),
       ngx_string("what=\"connects\""),
       ngx_string("Connections, failures, loads of everything, records that "

@@ -161,7 +161,9 @@ ngx_http_sgtm_redis_init_process(ngx_cycle_t *cycle)
     stat->state = NGX_HTTP_SGTM_REDIS_CONNECTING;
     stat->subscribed = 0;
 
-    if (ngx_http_sgtm_redis_snapshot_init(o, cycle) != NGX_OK) {
+    if (ngx_http_sgtm_redis_snapshot_init(o, cycle) != NGX_OK
+        || ngx_http_sgtm_redis_share_init(o, smcf, cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

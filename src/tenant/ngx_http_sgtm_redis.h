@@ -52,6 +52,10 @@ typedef struct {
     ngx_atomic_t  slice;               /* the longest step on the loop, in us
                                           of the processor */
 
+    ngx_atomic_t  sharing;             /* limits, with the others */
+    ngx_atomic_t  machines;            /* that do so, as last known */
+    ngx_atomic_t  asked;               /* tenants that are asked for */
+
     ngx_atomic_t  connects;            /* since the zone was made, as those */
     ngx_atomic_t  failures;
     ngx_atomic_t  loads;               /* of everything */
@@ -133,6 +137,7 @@ struct ngx_http_sgtm_redis_s {
     ngx_str_t                          base;
     ngx_str_t                          changes;
     ngx_str_t                          changed;
+    ngx_str_t                          use;        /* <prefix>use */
 
     ngx_str_t                          snapshot;   /* a file's name, or empty */
     ngx_str_t                          temp;       /* beside it */

@@ -278,7 +278,8 @@ ngx_http_sgtm_redis_prefix(ngx_conf_t *cf, ngx_http_sgtm_redis_t *conf,
         || ngx_http_sgtm_redis_join(cf, &conf->changes, value, "changes")
            != NGX_OK
         || ngx_http_sgtm_redis_join(cf, &conf->changed, value, "changed")
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_sgtm_redis_join(cf, &conf->use, value, "use") != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -81,6 +81,7 @@ typedef struct {
 
 
 typedef struct ngx_http_sgtm_redis_snap_s  ngx_http_sgtm_redis_snap_t;
+typedef struct ngx_http_sgtm_redis_sharing_s  ngx_http_sgtm_redis_sharing_t;
 
 
 typedef struct {
@@ -110,6 +111,7 @@ typedef struct {
     ngx_uint_t                     ticks;
 
     ngx_http_sgtm_redis_snap_t    *snap;   /* NULL: none is made */
+    ngx_http_sgtm_redis_sharing_t  *sharing;   /* of limits */
 
     ngx_http_sgtm_redis_walk_t     walk;
     ngx_http_sgtm_redis_page_t     retry;  /* records that could not be put */
@@ -211,6 +213,19 @@ ngx_int_t ngx_http_sgtm_redis_snapshot_init(ngx_http_sgtm_redis_owner_t *o,
 
 /* writes one if it is time to */
 void ngx_http_sgtm_redis_snapshot_tick(ngx_http_sgtm_redis_owner_t *o);
+
+
+/* of ngx_http_sgtm_redis_share.c */
+
+/* begins to share limits with the other machines; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_sgtm_redis_share_init(ngx_http_sgtm_redis_owner_t *o,
+    ngx_http_sgtm_main_conf_t *smcf, ngx_cycle_t *cycle);
+
+/* the connection is gone, and what was sent with it */
+void ngx_http_sgtm_redis_share_lost(ngx_http_sgtm_redis_owner_t *o);
+
+/* ends it, for good */
+void ngx_http_sgtm_redis_share_end(ngx_http_sgtm_redis_owner_t *o);
 
 
 #endif /* _NGX_HTTP_SGTM_REDIS_CORE_H_INCLUDED_ */

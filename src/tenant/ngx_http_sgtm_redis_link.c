@@ -109,6 +109,8 @@ ngx_http_sgtm_redis_link_end(ngx_http_sgtm_redis_owner_t *o)
     ngx_http_sgtm_redis_close(&o->command);
     ngx_http_sgtm_redis_close(&o->messages);
 
+    ngx_http_sgtm_redis_share_end(o);
+
     if (o->connect.timer_set) {
         ngx_del_timer(&o->connect);
     }

@@ -481,4 +481,5 @@ ngx_http_sgtm_redis_abort(ngx_http_sgtm_redis_owner_t *o)
     }
 
     ngx_http_sgtm_redis_stop(o);
+    ngx_http_sgtm_redis_share_lost(o);
 }

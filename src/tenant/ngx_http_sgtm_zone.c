@@ -137,6 +137,10 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     /* they take what is left, and are left to the configurations to come */
 
     if (rc == NGX_OK) {
+        rc = ngx_http_sgtm_fleet_init_zone(shm_zone, smcf);
+    }
+
+    if (rc == NGX_OK) {
         rc = ngx_http_sgtm_tenants_init_zone(shm_zone, smcf);
     }
 

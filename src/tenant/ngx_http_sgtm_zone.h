@@ -17,6 +17,7 @@
 #include "../delivery/ngx_http_sgtm_courier.h"
 #include "../delivery/ngx_http_sgtm_spool.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_fleet.h"
 #include "ngx_http_sgtm_tenants.h"
 
 
@@ -31,6 +32,7 @@ typedef struct {
     ngx_rbtree_node_t          sentinel;
     time_t                     created;
     ngx_http_sgtm_records_t   *records;    /* NULL: was never configured */
+    ngx_http_sgtm_fleet_t     *fleet;      /* the same */
     ngx_http_sgtm_dedup_table_t  *dedup;   /* the same */
     ngx_http_sgtm_latency_t    latency;
     ngx_http_sgtm_spool_stat_t spool;
