@@ -146,7 +146,7 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NULL },
 
     { ngx_string("sgtm_rate_limit"),
-      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE12,
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE123,
       ngx_http_sgtm_conf_rate_limit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -480,6 +480,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->delivery = NGX_CONF_UNSET_UINT;
     conf->courier = NGX_CONF_UNSET_PTR;
     conf->rate = NGX_CONF_UNSET_PTR;
+    conf->address_rate = NGX_CONF_UNSET_PTR;
     conf->consent_mode = NGX_CONF_UNSET_UINT;
     conf->consent_sources = NGX_CONF_UNSET_PTR;
     conf->consent_gpc = NGX_CONF_UNSET;
@@ -585,6 +586,7 @@ ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
 {
     ngx_conf_merge_ptr_value(conf->courier, prev->courier, NULL);
     ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
+    ngx_conf_merge_ptr_value(conf->address_rate, prev->address_rate, NULL);
     ngx_conf_merge_ptr_value(conf->containers, prev->containers, NULL);
     ngx_conf_merge_ptr_value(conf->tag_ids, prev->tag_ids, NULL);
     ngx_conf_merge_ptr_value(conf->consent_sources, prev->consent_sources,

@@ -143,6 +143,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_TOPIC,        /* a webhook of no use here */
     NGX_HTTP_SGTM_REASON_HOST,         /* no record has it */
     NGX_HTTP_SGTM_REASON_ROUTE,        /* the record routes it elsewhere */
+    NGX_HTTP_SGTM_REASON_ADDRESS,      /* over the limit of an address */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -161,6 +162,7 @@ typedef struct ngx_http_sgtm_tenants_s   ngx_http_sgtm_tenants_t;
 typedef struct ngx_http_sgtm_overlay_s   ngx_http_sgtm_overlay_t;
 typedef struct ngx_http_sgtm_redis_s     ngx_http_sgtm_redis_t;
 typedef struct ngx_http_sgtm_fleet_s     ngx_http_sgtm_fleet_t;
+typedef struct ngx_http_sgtm_addresses_s ngx_http_sgtm_addresses_t;
 
 
 /* a tenant that the configuration names */
@@ -202,6 +204,7 @@ typedef struct {
 
     unsigned                   gateways:1;
     unsigned                   dedup:1;    /* by some of them */
+    unsigned                   limits_addresses:1;
     unsigned                   seen:1;     /* that, or records that may name
                                               webhooks */
     unsigned                   warned:1;   /* of tier enterprise, no spool */
@@ -286,6 +289,7 @@ typedef struct {
     ngx_uint_t                 delivery;
     ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
     ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
+    ngx_http_sgtm_rate_t      *address_rate;   /* the same */
     ngx_array_t               *api_secrets;    /* digests; NULL: none */
     ngx_str_t                  api_secret;     /* the first, or empty */
     ngx_array_t               *webhooks;       /* ngx_http_sgtm_webhook_t */

@@ -243,6 +243,14 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
+    if (ngx_http_sgtm_limit_is_late(ctx)) {
+        ctx->status = ngx_http_sgtm_limit_late(r, ctx);
+
+        if (ctx->status != NGX_DECLINED) {
+            return ngx_http_sgtm_finish(r, ctx);
+        }
+    }
+
     /* a hit's body is the gate's, a chunked one's length tells itself last */
 
     if ((!ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
@@ -589,7 +597,9 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                                     NGX_HTTP_NOT_FOUND);
     }
 
-    if (conf->rate && !ctx->preview && ngx_http_sgtm_route_is_hit(ctx->route)) {
+    if (!ctx->preview && ngx_http_sgtm_route_is_hit(ctx->route)
+        && !ngx_http_sgtm_limit_is_late(ctx))
+    {
         return ngx_http_sgtm_limit(r, ctx);
     }
 

@@ -11,15 +11,18 @@
 #include "ngx_http_sgtm_answer.h"
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_limit.h"
+#include "ngx_http_sgtm_limit_address.h"
 
 
 #define NGX_HTTP_SGTM_SECOND  1000000000ULL
 
 
+static ngx_http_sgtm_rate_t *ngx_http_sgtm_limit_rate(ngx_conf_t *cf,
+    const sgtm_rate_t *given);
+static ngx_int_t ngx_http_sgtm_limit_refuse(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, ngx_uint_t seconds);
 static ngx_uint_t ngx_http_sgtm_limit_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
-static ngx_uint_t ngx_http_sgtm_limit_take(ngx_atomic_t *arrival,
-    const ngx_http_sgtm_rate_t *rate);
 
 
 char *
@@ -27,63 +30,107 @@ ngx_http_sgtm_conf_rate_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_sgtm_loc_conf_t *slcf = conf;
 
-    ngx_int_t              burst;
-    ngx_str_t             *value;
-    sgtm_rate_t            given;
-    ngx_http_sgtm_rate_t  *rate;
+    ngx_int_t                   burst;
+    ngx_str_t                  *value, text;
+    ngx_uint_t                  i;
+    sgtm_rate_t                 given, address;
+    ngx_http_sgtm_main_conf_t  *smcf;
 
     static char  allowed[] = "\"off\", or hits a second or minute such as "
-                             "\"100r/s\" or \"1000r/m\", and \"burst=\"";
+                             "\"100r/s\" or \"1000r/m\", and \"burst=\", and "
+                             "\"address=\" with such a rate";
 
     if (slcf->rate != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
+    ngx_memzero(&address, sizeof(sgtm_rate_t));
+    burst = 0;
 
-    if (!sgtm_form_rate(ngx_http_sgtm_str(&value[1]), &given)
-        || (given.seconds == 0 && cf->args->nelts == 3))
-    {
+    if (!sgtm_form_rate(ngx_http_sgtm_str(&value[1]), &given)) {
         return ngx_http_sgtm_conf_invalid(cf, &value[1], allowed);
     }
 
-    if (given.seconds == 0) {
-        slcf->rate = NULL;
-        return NGX_CONF_OK;
-    }
+    for (i = 2; i < cf->args->nelts; i++) {
 
-    if (cf->args->nelts == 3) {
+        text = value[i];
 
-        burst = (ngx_strncmp(value[2].data, "burst=", 6) == 0)
-                ? ngx_atoi(value[2].data + 6, value[2].len - 6) : NGX_ERROR;
+        if (ngx_strncmp(text.data, "burst=", 6) == 0 && burst == 0
+            && given.seconds)
+        {
+            burst = ngx_atoi(text.data + 6, text.len - 6);
 
-        if (burst < 1 || burst > SGTM_BURST_MAX) {
-            return ngx_http_sgtm_conf_invalid(cf, &value[2], allowed);
+            if (burst >= 1 && burst <= SGTM_BURST_MAX) {
+                given.burst = burst;
+                continue;
+            }
+
+        } else if (ngx_strncmp(text.data, "address=", 8) == 0
+                   && address.seconds == 0)
+        {
+            text.data += 8;
+            text.len -= 8;
+
+            if (sgtm_form_rate(ngx_http_sgtm_str(&text), &address)
+                && address.seconds)
+            {
+                continue;
+            }
         }
 
-        given.burst = burst;
+        return ngx_http_sgtm_conf_invalid(cf, &value[i], allowed);
+    }
+
+    slcf->rate = ngx_http_sgtm_limit_rate(cf, &given);
+    slcf->address_rate = ngx_http_sgtm_limit_rate(cf, &address);
+
+    if ((given.seconds && slcf->rate == NULL)
+        || (address.seconds && slcf->address_rate == NULL))
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (slcf->address_rate) {
+        smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
+        smcf->limits_addresses = 1;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* NULL: there is no limit, or no memory */
+
+static ngx_http_sgtm_rate_t *
+ngx_http_sgtm_limit_rate(ngx_conf_t *cf, const sgtm_rate_t *given)
+{
+    ngx_http_sgtm_rate_t  *rate;
+
+    if (given->seconds == 0) {
+        return NULL;
     }
 
     rate = ngx_palloc(cf->pool, sizeof(ngx_http_sgtm_rate_t));
     if (rate == NULL) {
-        return NGX_CONF_ERROR;
+        return NULL;
     }
 
-    rate->interval = sgtm_rate_interval(&given);
-    rate->burst = sgtm_rate_tolerance(&given);
+    rate->interval = sgtm_rate_interval(given);
+    rate->burst = sgtm_rate_tolerance(given);
 
-    slcf->rate = rate;
-
-    return NGX_CONF_OK;
+    return rate;
 }
 
 
 ngx_int_t
 ngx_http_sgtm_limit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    u_char      *p;
-    ngx_str_t    value;
-    ngx_uint_t   seconds;
+    ngx_uint_t  seconds;
+
+    if (ctx->conf->rate == NULL) {
+        return NGX_DECLINED;
+    }
 
     seconds = ngx_http_sgtm_limit_tenant(r, ctx);
 
@@ -97,6 +144,36 @@ ngx_http_sgtm_limit(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->limited = 1;
         return NGX_DECLINED;
     }
+
+    return ngx_http_sgtm_limit_refuse(r, ctx, seconds);
+}
+
+
+/* what one address sends too much of is not kept: it would fill the queue */
+
+ngx_int_t
+ngx_http_sgtm_limit_late(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_uint_t  seconds;
+
+    seconds = ngx_http_sgtm_limit_address_take(r, ctx);
+
+    if (seconds == 0) {
+        return ngx_http_sgtm_limit(r, ctx);
+    }
+
+    ctx->reason = NGX_HTTP_SGTM_REASON_ADDRESS;
+
+    return ngx_http_sgtm_limit_refuse(r, ctx, seconds);
+}
+
+
+static ngx_int_t
+ngx_http_sgtm_limit_refuse(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    ngx_uint_t seconds)
+{
+    u_char     *p;
+    ngx_str_t   value;
 
     ctx->disposition = NGX_HTTP_SGTM_LIMITED;
 
@@ -137,9 +214,7 @@ ngx_http_sgtm_limit_tenant(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-/* takes one hit; else in how many seconds there is one to take */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_sgtm_limit_take(ngx_atomic_t *arrival,
     const ngx_http_sgtm_rate_t *rate)
 {

@@ -113,7 +113,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("host"), sgtm_string("host"),
       sgtm_string("not known here") },
     { sgtm_string("event_route"), sgtm_string("event"),
-      sgtm_string("not for this gateway") }
+      sgtm_string("not for this gateway") },
+    { sgtm_string("address_limit"), sgtm_string("address"),
+      sgtm_string("over the limit") }
 };
 
 

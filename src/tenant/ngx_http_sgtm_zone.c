@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../gate/ngx_http_sgtm_dedup.h"
+#include "../gate/ngx_http_sgtm_limit_address.h"
 #include "ngx_http_sgtm_zone.h"
 
 
@@ -138,6 +139,10 @@ ngx_http_sgtm_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (rc == NGX_OK) {
         rc = ngx_http_sgtm_fleet_init_zone(shm_zone, smcf);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_sgtm_limit_address_init_zone(shm_zone, smcf);
     }
 
     if (rc == NGX_OK) {

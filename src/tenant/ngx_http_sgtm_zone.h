@@ -33,6 +33,7 @@ typedef struct {
     time_t                     created;
     ngx_http_sgtm_records_t   *records;    /* NULL: was never configured */
     ngx_http_sgtm_fleet_t     *fleet;      /* the same */
+    ngx_http_sgtm_addresses_t *addresses;  /* the same */
     ngx_http_sgtm_dedup_table_t  *dedup;   /* the same */
     ngx_http_sgtm_latency_t    latency;
     ngx_http_sgtm_spool_stat_t spool;
