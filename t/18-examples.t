@@ -2,7 +2,8 @@
 # only addresses, certificates and paths of the operator's are replaced here.
 # Each takes a hit over TLS and delivers it over TLS to a tagging server whose
 # certificate is verified, at the path that the example's upstream wants; one
-# with a queue does so also when the tagging server was away.
+# with a queue does so also when the tagging server was away, and that of a fleet
+# without its Redis.
 #
 # Guards against examples that rot: a directive that was renamed, a proxy_set_
 # header that hides the include's, a path that reaches the tagging server
@@ -11,6 +12,8 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SGTM::Test;
+
+use JSON::PP ();
 
 
 my $tid = 'G-ABC1234567';
@@ -32,6 +35,10 @@ my %example = (
         endpoint => 'G-ABC1234567.fps.goog', path => '/metrics/g/collect',
         denied => 204, script => qr/\Q$tid\E/,
         header => ['x-forwarded-countryregion', 'US-CA'],
+    },
+    'fleet.conf' => {
+        endpoint => 'sgtm.example.com', path => '/g/collect',
+        denied => 204, script => qr/GTM-ABC1234/, queue => 1, fleet => 1,
     },
     'resolver.conf' => {
         endpoint => 'sgtm.example.com', path => '/g/collect',
@@ -111,6 +118,7 @@ sub try {
     like $get->('/metrics/t.js')->{body}, $want->{script}, 'the script';
 
     queue($get, $want) if $want->{queue};
+    fleet($t) if $want->{fleet};
 
     $t->stop;
 }
@@ -136,6 +144,37 @@ sub queue {
 }
 
 
+# all that was served without a Redis: the snapshot has the record
+
+sub fleet {
+    my ($t) = @_;
+
+    is $t->request('GET', '/metrics/t.js', [Host => 'other.example'], undef,
+                   tls => 1)->{status}, 404, 'a host of no record';
+
+    my $status = JSON::PP->new->decode($t->request('GET', '/status', [], undef,
+                                       port => $t->port(2))->{body});
+
+    is $status->{registry}{redis}{state}, 'away', 'without a Redis';
+    is $status->{tenants}{'shop-42'}{hits}{queued}, 1,
+       'from the snapshot';
+}
+
+
+sub files_of_fleet {
+    my ($dir) = @_;
+
+    SGTM::Run::put("$dir/tenants.json", <<'EOT');
+{"tenants": [{"id": "shop-42", "hosts": ["shop.example"],
+              "containers": ["GTM-ABC1234"], "tag_ids": ["G-ABC1234567"]}]}
+EOT
+    SGTM::Run::put("$dir/sgtm-redis.password", "secret\n");
+    SGTM::Run::put("$dir/sgtm.keys", 'k1 ' . '0' x 64 . "\n");
+
+    chmod 0600, "$dir/sgtm-redis.password", "$dir/sgtm.keys";
+}
+
+
 sub start {
     my ($file, $endpoint) = @_;
 
@@ -150,6 +189,9 @@ sub start {
 
     $proxy =~ s{/etc/ssl/certs/ca-certificates\.crt}{$ca} or die 'no CA';
     SGTM::Run::put("$dir/sgtm_proxy.conf", $proxy);
+    files_of_fleet($dir) if $example{$file}{fleet};
+
+    my $nobody = SGTM::Run::port();
 
     my $main = <<"EOT";
 $load
@@ -185,6 +227,9 @@ EOT
         s{/var/log/nginx/}{%%DIR%%/}g;
         s{/var/spool/}{%%DIR%%/}g;
         s{127\.0\.0\.1:8081}{127.0.0.1:%%PORT2%%}g;
+        s{/etc/nginx/}{$dir/}g;
+        s{/var/lib/nginx/sgtm/}{$dir/}g;
+        s{10\.0\.0\.\d:6379}{127.0.0.1:$nobody}g;
 
         # the tagging server's address; a name in a variable is looked for
         # among the upstreams before it is resolved
