@@ -11,6 +11,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use SGTM::Test;
+use SGTM::Clock;
 
 use Fcntl qw(:flock);
 use IO::Handle;
@@ -392,95 +393,13 @@ EOC
 };
 
 
-# What a program sees as the time, from a file: preloaded, as libfaketime is.
-
-sub clock {
-    my ($dir) = @_;
-
-    SGTM::Run::put("$dir/clock.c", <<'EOC');
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static char  file[4096];
-
-/* nginx overwrites its environment */
-
-__attribute__((constructor)) static void
-init(void)
-{
-    snprintf(file, sizeof(file), "%s", getenv("SGTM_CLOCK"));
-}
-
-static long
-shift(void)
-{
-    int      fd;
-    char     text[32];
-    ssize_t  n;
-
-    fd = open(file, O_RDONLY|O_CLOEXEC);
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-
-    return atol(text);
-}
-
-int
-gettimeofday(struct timeval *tv, void *tz)
-{
-    int  rc;
-
-    rc = (int) syscall(SYS_gettimeofday, tv, tz);
-    tv->tv_sec += shift();
-
-    return rc;
-}
-
-int
-clock_gettime(clockid_t id, struct timespec *ts)
-{
-    int  rc;
-
-    rc = (int) syscall(SYS_clock_gettime, id, ts);
-
-    if (id == CLOCK_REALTIME) {
-        ts->tv_sec += shift();
-    }
-
-    return rc;
-}
-EOC
-
-    my ($status, $out) = run('cc', '-shared', '-fPIC', '-o', "$dir/clock.so",
-                             "$dir/clock.c");
-
-    die "cc: $out" if $status;
-    SGTM::Run::put("$dir/shift", 0);
-}
-
-
 SKIP: {
     skip 'sanitizers are preloaded instead', 1
         if ($ENV{SGTM_BUILD} || '') eq 'sanitize';
 
     subtest 'a clock that is set' => sub {
-        my $dir = SGTM::Run::dir('clock');
-        my $t;
-
-        clock($dir);
-
-        {
-            local @ENV{qw(LD_PRELOAD SGTM_CLOCK)} = ("$dir/clock.so",
-                                                     "$dir/shift");
-            $t = SGTM::Test->start(conf());
-        }
+        my $clock = SGTM::Clock->new;
+        my $t = SGTM::Test->start(conf(), env => $clock->env);
 
         my $arrives = sub {
             my ($name) = @_;
@@ -498,7 +417,7 @@ SKIP: {
         $arrives->('as it is');
 
         for my $shift (-3600, 0, 86400, 0) {
-            SGTM::Run::put("$dir/shift", $shift);
+            $clock->shift($shift);
             sleep 0.2;
             $arrives->("shifted by $shift s") for 1, 2;
         }
