@@ -429,3 +429,27 @@ ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size)
 
     return ngx_array_push(*list);
 }
+
+
+void
+ngx_http_sgtm_conf_directory(ngx_cycle_t *cycle, ngx_str_t *path, char *lost)
+{
+    ngx_core_conf_t  *ccf;
+
+    if (ngx_create_dir(path->data, 0700) == NGX_FILE_ERROR
+        && ngx_errno != NGX_EEXIST)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      ngx_create_dir_n " \"%V\" failed, %s", path, lost);
+        return;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT && geteuid() == 0
+        && chown((const char *) path->data, ccf->user, -1) == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "chown(\"%V\", %d) failed", path, ccf->user);
+    }
+}

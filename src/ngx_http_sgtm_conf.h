@@ -45,6 +45,14 @@ char *ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_sgtm_conf_invalid(ngx_conf_t *cf, ngx_str_t *value,
     char *allowed);
 
+/*
+ * Makes a directory for the workers, if it is not there, by the master, which
+ * may be root.  One that can't be made is no reason not to serve: what is lost
+ * without it is logged.
+ */
+void ngx_http_sgtm_conf_directory(ngx_cycle_t *cycle, ngx_str_t *path,
+    char *lost);
+
 /* a new element of a list that may not be there yet; NULL: no memory */
 void *ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size);
 

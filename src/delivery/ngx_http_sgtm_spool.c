@@ -174,43 +174,18 @@ ngx_http_sgtm_spool_option(ngx_conf_t *cf, ngx_http_sgtm_spool_t *spool,
 }
 
 
-/*
- * The directory is made by the master, which may be root, for the workers.
- * One that can't be made is no reason not to serve: hits that would need it
- * are refused, and the log says why.
- */
+/* without it, hits that would need it are refused, and the log says why */
 
 ngx_int_t
 ngx_http_sgtm_spool_init_module(ngx_cycle_t *cycle)
 {
-    ngx_str_t                  *path;
-    ngx_core_conf_t            *ccf;
     ngx_http_sgtm_main_conf_t  *smcf;
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_sgtm_module);
 
-    if (smcf == NULL || smcf->spool == NULL) {
-        return NGX_OK;
-    }
-
-    path = &smcf->spool->path;
-
-    if (ngx_create_dir(path->data, 0700) == NGX_FILE_ERROR
-        && ngx_errno != NGX_EEXIST)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      ngx_create_dir_n " \"%V\" failed, hits can't be kept",
-                      path);
-        return NGX_OK;
-    }
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    if (ccf->user != (ngx_uid_t) NGX_CONF_UNSET_UINT && geteuid() == 0
-        && chown((const char *) path->data, ccf->user, -1) == -1)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "chown(\"%V\", %d) failed", path, ccf->user);
+    if (smcf && smcf->spool) {
+        ngx_http_sgtm_conf_directory(cycle, &smcf->spool->path,
+                                     "hits can't be kept");
     }
 
     return NGX_OK;
