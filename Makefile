@@ -189,6 +189,8 @@ HIT_SRCS := $(wildcard src/hit/*.c)
 HIT_LIBS = -lcjson -lcrypto
 STORE_SRCS := $(wildcard src/delivery/sgtm_*.c)
 STORE_LIBS = -lsqlite3
+METER_SRCS := $(wildcard src/ops/sgtm_meter*.c) src/delivery/sgtm_file.c \
+    src/tenant/sgtm_process.c
 TENANT_SRCS := $(wildcard src/tenant/sgtm_*.c src/lib/sgtm_*.c)
 
 # whether bytes are UTF-8 is what is asked of hit
@@ -224,6 +226,7 @@ $(TOOLS_OUT)/sgtm-tenants: $(TENANTS_SRCS) tools/sgtm-tenants.h \
 
 UNITS := $(patsubst t/unit/%.c,build/unit/%,$(wildcard t/unit/*.c))
 STORE_UNITS := $(filter build/unit/store%,$(UNITS))
+METER_UNITS := $(filter build/unit/meter%,$(UNITS))
 FUZZERS := $(patsubst fuzz/%.c,build/fuzz/%,$(wildcard fuzz/*.c))
 
 HIT_CFLAGS = -std=c11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
@@ -247,6 +250,14 @@ $(STORE_UNITS): build/unit/%: build/unit/%.o \
     $(STORE_SRCS:src/%.c=build/unit/%.o) \
     $(HIT_SRCS:src/hit/%.c=build/unit/hit/%.o)
 	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(STORE_LIBS) $(HIT_LIBS)
+
+build/unit/ops/%.o: src/ops/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+$(METER_UNITS): build/unit/%: build/unit/%.o \
+    $(METER_SRCS:src/%.c=build/unit/%.o)
+	$(if $(V),,@)$(CC) $(UNIT_SAN) -o $@ $^ $(STORE_LIBS)
 
 build/unit/%.o: t/unit/%.c
 	@mkdir -p $(@D)
