@@ -99,7 +99,7 @@ all: $(if $(STATIC),nginx,module) tools
 help:
 	@echo 'make                builds build/$(MODULE).so for the nginx'
 	@echo '                    that is installed (packages nginx, nginx-dev)'
-	@echo 'make tools          builds build/sgtm-spool and build/sgtm-tenants,'
+	@echo 'make tools          builds build/sgtm-spool, sgtm-tenants, sgtm-meter,'
 	@echo '                    part of "make"'
 	@echo 'make run            the demo, in the foreground'
 	@echo 'make test           all tests; TESTS="t/00-build.t" for some'
@@ -203,13 +203,25 @@ TOOLS_CFLAGS = -std=c11 -g -Wall -Wextra -Werror -Isrc $(CC_OPT)
 TENANTS_SRCS = $(sort $(wildcard tools/sgtm-tenants*.c)) $(TENANT_SRCS) \
     $(HIT_SRCS)
 
-tools: $(TOOLS_OUT)/sgtm-spool $(TOOLS_OUT)/sgtm-tenants
+tools: $(TOOLS_OUT)/sgtm-spool $(TOOLS_OUT)/sgtm-tenants \
+    $(TOOLS_OUT)/sgtm-meter
 	@:
 
 $(TOOLS_OUT)/sgtm-spool: $(SPOOL_SRCS) tools/sgtm-spool.h \
     $(wildcard src/delivery/sgtm_*.h src/hit/*.h)
 	@mkdir -p $(@D)
 	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $(SPOOL_SRCS) $(LD_OPT) \
+	    $(STORE_LIBS)
+	@echo "built $@"
+
+# ids are written as hits are
+
+$(TOOLS_OUT)/sgtm-meter: tools/sgtm-meter.c tools/sgtm-spool-print.c \
+    $(METER_SRCS) src/hit/sgtm_args_code.c src/hit/sgtm_json_check.c \
+    tools/sgtm-spool.h \
+    $(wildcard src/ops/sgtm_*.h src/hit/*.h)
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(TOOLS_CFLAGS) -o $@ $(filter %.c,$^) $(LD_OPT) \
 	    $(STORE_LIBS)
 	@echo "built $@"
 

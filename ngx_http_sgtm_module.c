@@ -26,6 +26,7 @@
 #include "gate/ngx_http_sgtm_limit.h"
 #include "intake/ngx_http_sgtm_mp.h"
 #include "intake/ngx_http_sgtm_webhook.h"
+#include "ops/ngx_http_sgtm_meter.h"
 #include "ops/ngx_http_sgtm_status.h"
 
 
@@ -37,6 +38,7 @@ static ngx_int_t ngx_http_sgtm_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sgtm_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_sgtm_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_sgtm_init_process(ngx_cycle_t *cycle);
+static void ngx_http_sgtm_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_sgtm_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -134,6 +136,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
     { ngx_string("sgtm_spool"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
       ngx_http_sgtm_conf_spool,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_meter"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_sgtm_conf_meter,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -335,7 +344,7 @@ ngx_module_t  ngx_http_sgtm_module = {
     ngx_http_sgtm_init_process,            /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    ngx_http_sgtm_tenants_exit_process,    /* exit process */
+    ngx_http_sgtm_exit_process,            /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -392,7 +401,9 @@ ngx_http_sgtm_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_sgtm_redis_init_module(cycle) != NGX_OK) {
+    if (ngx_http_sgtm_redis_init_module(cycle) != NGX_OK
+        || ngx_http_sgtm_meter_init_module(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -417,11 +428,21 @@ ngx_http_sgtm_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_sgtm_redis_init_process(cycle) != NGX_OK) {
+    if (ngx_http_sgtm_redis_init_process(cycle) != NGX_OK
+        || ngx_http_sgtm_meter_init_process(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     return ngx_http_sgtm_courier_init_process(cycle);
+}
+
+
+static void
+ngx_http_sgtm_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_sgtm_meter_exit_process(cycle);
+    ngx_http_sgtm_tenants_exit_process(cycle);
 }
 
 

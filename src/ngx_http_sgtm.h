@@ -144,6 +144,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_HOST,         /* no record has it */
     NGX_HTTP_SGTM_REASON_ROUTE,        /* the record routes it elsewhere */
     NGX_HTTP_SGTM_REASON_ADDRESS,      /* over the limit of an address */
+    NGX_HTTP_SGTM_REASON_QUOTA,        /* of the tenant's month */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -163,6 +164,7 @@ typedef struct ngx_http_sgtm_overlay_s   ngx_http_sgtm_overlay_t;
 typedef struct ngx_http_sgtm_redis_s     ngx_http_sgtm_redis_t;
 typedef struct ngx_http_sgtm_fleet_s     ngx_http_sgtm_fleet_t;
 typedef struct ngx_http_sgtm_addresses_s ngx_http_sgtm_addresses_t;
+typedef struct ngx_http_sgtm_meter_s     ngx_http_sgtm_meter_conf_t;
 
 
 /* a tenant that the configuration names */
@@ -198,6 +200,7 @@ typedef struct {
     ngx_http_sgtm_fleet_t     *fleet;      /* in the zone; NULL: limits are
                                               this machine's alone */
     ngx_http_sgtm_spool_t     *spool;      /* NULL: there is none */
+    ngx_http_sgtm_meter_conf_t  *meter;    /* NULL: nothing is metered */
     ngx_rbtree_t               targets;    /* of ngx_http_sgtm_target_t */
     ngx_rbtree_node_t          targets_sentinel;
     ngx_uint_t                 ntargets;
@@ -373,6 +376,7 @@ typedef struct {
 
     u_char                     actions[NGX_HTTP_SGTM_ACTIONS];
                                            /* of the first headers, by order */
+    uint32_t                   month;      /* in which it was accepted, or 0 */
     uint16_t                   nreserved;
     uint16_t                   duplicates; /* of the events */
     uint16_t                   routed;     /* of them, another way */

@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ops/ngx_http_sgtm_meter.h"
 #include "ngx_http_sgtm_ledger.h"
 
 
@@ -36,6 +37,10 @@ ngx_http_sgtm_ledger_settled(ngx_http_sgtm_courier_ctx_t *courier)
         case SGTM_OUTCOME_DELIVERED:
             (void) ngx_atomic_fetch_add(&stat->delivered, 1);
             (void) ngx_atomic_fetch_add(&stat->waiting, -1);
+
+            ngx_http_sgtm_meter_later(&hit->record->tenant, hit->record->time,
+                                      hit->record->events,
+                                      SGTM_METER_FORWARDED);
             break;
 
         case SGTM_OUTCOME_RETRY:

@@ -10,6 +10,7 @@
 #include "../gate/ngx_http_sgtm_dedup.h"
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "../ops/ngx_http_sgtm_meter.h"
 #include "ngx_http_sgtm_courier.h"
 #include "ngx_http_sgtm_fallback.h"
 #include "ngx_http_sgtm_queue.h"
@@ -26,6 +27,7 @@ static void ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put);
 static ngx_int_t ngx_http_sgtm_queue_answer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put);
+static void ngx_http_sgtm_queue_unkept(ngx_http_sgtm_put_t *put);
 
 
 ngx_uint_t
@@ -124,6 +126,12 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     record->time = (int64_t) tp->sec * 1000 + tp->msec;
     record->client = ngx_http_sgtm_queue_client(ctx);
     record->events = ctx->events - ctx->duplicates - ctx->routed;
+
+    /* it is accepted when it is kept, as the courier will see it */
+
+    if (ctx->month) {
+        ctx->month = sgtm_meter_month(tp->sec);
+    }
 
     p = (u_char *) put + sizeof(ngx_http_sgtm_put_t);
 
@@ -236,7 +244,7 @@ ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put)
         ngx_http_sgtm_dedup_settle(ctx->detached, put->rc == NGX_OK);
 
         if (put->rc != NGX_OK) {
-            ngx_http_sgtm_count_unkept(&put->record.tenant);
+            ngx_http_sgtm_queue_unkept(put);
         }
 
         r->write_event_handler(r);
@@ -328,6 +336,16 @@ ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put)
     ngx_http_sgtm_dedup_settle(put->reserved, put->rc == NGX_OK);
 
     if (put->rc != NGX_OK) {
-        ngx_http_sgtm_count_unkept(&put->record.tenant);
+        ngx_http_sgtm_queue_unkept(put);
     }
+}
+
+
+static void
+ngx_http_sgtm_queue_unkept(ngx_http_sgtm_put_t *put)
+{
+    ngx_http_sgtm_count_unkept(&put->record.tenant);
+
+    ngx_http_sgtm_meter_later(&put->record.tenant, put->record.time,
+                              put->record.events, SGTM_METER_FAILED);
 }

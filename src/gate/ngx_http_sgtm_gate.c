@@ -15,6 +15,7 @@
 #include "ngx_http_sgtm_gate.h"
 #include "ngx_http_sgtm_headers.h"
 #include "ngx_http_sgtm_overlay.h"
+#include "ngx_http_sgtm_quota.h"
 
 
 /* of an event, in a record */
@@ -80,6 +81,12 @@ ngx_http_sgtm_gate_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     if (ctx->cookieless) {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    rc = ngx_http_sgtm_quota(ctx, fresh ? NULL : &hit.cid);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (events) {
@@ -166,6 +173,12 @@ ngx_http_sgtm_gate_opaque(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                 || sgtm_user_size(ngx_http_sgtm_str(&body)))))
     {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_OPAQUE);
+    }
+
+    rc = ngx_http_sgtm_quota(ctx, fresh ? NULL : &hit.cid);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (events) {

@@ -12,6 +12,7 @@
 #include "ngx_http_sgtm_consent.h"
 #include "ngx_http_sgtm_dedup.h"
 #include "ngx_http_sgtm_gate.h"
+#include "ngx_http_sgtm_quota.h"
 
 
 static void ngx_http_sgtm_gate_mp_note(ngx_http_sgtm_ctx_t *ctx,
@@ -63,6 +64,13 @@ ngx_http_sgtm_gate_mp(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
     if (ctx->cookieless) {
         return ngx_http_sgtm_gate_deny(ctx, NGX_HTTP_SGTM_REASON_CONSENT);
+    }
+
+    rc = ngx_http_sgtm_quota(ctx, (ctx->deny & SGTM_DENY_ANALYTICS_STORAGE)
+                                  ? NULL : &mp.client);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     drop = 0;

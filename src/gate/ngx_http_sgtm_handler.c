@@ -10,6 +10,7 @@
 #include "../intake/ngx_http_sgtm_mp.h"
 #include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "../ops/ngx_http_sgtm_meter.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../tenant/ngx_http_sgtm_tenants.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
@@ -24,6 +25,7 @@
 #include "ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_origin.h"
 #include "ngx_http_sgtm_overlay.h"
+#include "ngx_http_sgtm_quota.h"
 #include "ngx_http_sgtm_route.h"
 #include "ngx_http_sgtm_setcookie.h"
 
@@ -284,6 +286,8 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     now = ngx_http_sgtm_now();
 
+    ngx_http_sgtm_meter_soon(ctx);
+
     if (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW) {
         ctx->status = ngx_http_sgtm_gate_preview(r, ctx);
 
@@ -317,6 +321,12 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
     {
         ctx->status = ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    if (ctx->status == NGX_DECLINED && !ctx->preview
+        && ngx_http_sgtm_route_is_hit(ctx->route))
+    {
+        ngx_http_sgtm_quota_take(ctx);
     }
 
     /* what the tagging server answers here is an answer, also an error */

@@ -8,6 +8,7 @@
 #include "../tenant/ngx_http_sgtm_tenants.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
+#include "ngx_http_sgtm_meter.h"
 
 
 /* of the processor's cache */
@@ -115,7 +116,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("event_route"), sgtm_string("event"),
       sgtm_string("not for this gateway") },
     { sgtm_string("address_limit"), sgtm_string("address"),
-      sgtm_string("over the limit") }
+      sgtm_string("over the limit") },
+    { sgtm_string("quota"), sgtm_string("events"),
+      sgtm_string("over the month's quota") }
 };
 
 
@@ -432,6 +435,8 @@ ngx_http_sgtm_count_hit(ngx_http_sgtm_ctx_t *ctx, ngx_http_sgtm_counters_t *cn)
             (void) ngx_atomic_fetch_add(&cn->over[i], 1);
         }
     }
+
+    ngx_http_sgtm_meter_count(ctx);
 }
 
 

@@ -41,6 +41,7 @@ struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     interval;         /* of the rate, nanoseconds */
     ngx_atomic_t     told;             /* the owner that knows the tenant */
 
+    ngx_atomic_t     meter;            /* where the month is: an entry's key */
     ngx_atomic_t     events;
     ngx_atomic_t     upstream[NGX_HTTP_SGTM_UPSTREAM_N];
     ngx_atomic_t     dispositions[NGX_HTTP_SGTM_DISPOSITION_N];

@@ -10,6 +10,7 @@
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_status.h"
+#include "ngx_http_sgtm_status_meter.h"
 #include "ngx_http_sgtm_status_registry.h"
 #include "ngx_http_sgtm_status_spool.h"
 #include "ngx_http_sgtm_status_tenants.h"
@@ -41,7 +42,7 @@ static ngx_uint_t ngx_http_sgtm_status_prometheus(ngx_http_request_t *r);
 static ngx_int_t ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
-    ngx_http_sgtm_counters_t *counters);
+    ngx_http_sgtm_shown_t *shown);
 static ngx_int_t ngx_http_sgtm_write_json_latency(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_json_dedup(ngx_http_sgtm_writer_t *w,
@@ -54,7 +55,6 @@ static ngx_int_t ngx_http_sgtm_write_text_latency(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
 static ngx_int_t ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
     ngx_http_sgtm_zone_t *zone);
-static u_char *ngx_http_sgtm_status_escape(u_char *p, ngx_str_t *id);
 static const ngx_str_t *ngx_http_sgtm_label_route(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_disposition(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_reason(ngx_uint_t i);
@@ -305,6 +305,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 
     if (ngx_http_sgtm_status_spool_json(w, zone) != NGX_OK
         || ngx_http_sgtm_status_registry_json(w) != NGX_OK
+        || ngx_http_sgtm_status_meter_json(w) != NGX_OK
         || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK)
     {
         return NGX_ERROR;
@@ -328,7 +329,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
                                                    &tenant[i].id);
         w->buf->last = ngx_sprintf(w->buf->last, "\":{");
 
-        if (ngx_http_sgtm_write_json_tenant(w, tenant[i].counters) != NGX_OK) {
+        if (ngx_http_sgtm_write_json_tenant(w, &tenant[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -340,7 +341,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 
 static ngx_int_t
 ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
-    ngx_http_sgtm_counters_t *counters)
+    ngx_http_sgtm_shown_t *shown)
 {
     ngx_uint_t               i, n;
     ngx_atomic_t            *counter;
@@ -348,7 +349,7 @@ ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
 
     for (f = ngx_http_sgtm_families; f->key.len; f++) {
 
-        counter = (ngx_atomic_t *) ((u_char *) counters + f->offset);
+        counter = (ngx_atomic_t *) ((u_char *) shown->counters + f->offset);
 
         if (ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE)
             != NGX_OK)
@@ -385,6 +386,12 @@ ngx_http_sgtm_write_json_tenant(ngx_http_sgtm_writer_t *w,
         }
 
         *w->buf->last++ = '}';
+    }
+
+    if (ngx_http_sgtm_status_month_json(w, shown) != NGX_OK
+        || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     *w->buf->last++ = '}';
@@ -482,6 +489,7 @@ ngx_http_sgtm_write_text(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
 
     if (ngx_http_sgtm_status_spool_text(w, zone) != NGX_OK
         || ngx_http_sgtm_status_registry_text(w) != NGX_OK
+        || ngx_http_sgtm_status_meter_text(w) != NGX_OK
         || ngx_http_sgtm_write_text_latency(w, zone) != NGX_OK)
     {
         return NGX_ERROR;
@@ -615,7 +623,7 @@ ngx_http_sgtm_write_text_dedup(ngx_http_sgtm_writer_t *w,
 
 /* what JSON and Prometheus's labels both read: six bytes for one at most */
 
-static u_char *
+u_char *
 ngx_http_sgtm_status_escape(u_char *p, ngx_str_t *id)
 {
     return (u_char *) ngx_escape_json(p, id->data, id->len);
