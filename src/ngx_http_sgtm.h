@@ -165,6 +165,7 @@ typedef struct ngx_http_sgtm_redis_s     ngx_http_sgtm_redis_t;
 typedef struct ngx_http_sgtm_fleet_s     ngx_http_sgtm_fleet_t;
 typedef struct ngx_http_sgtm_addresses_s ngx_http_sgtm_addresses_t;
 typedef struct ngx_http_sgtm_meter_s     ngx_http_sgtm_meter_conf_t;
+typedef struct ngx_http_sgtm_fill_s      ngx_http_sgtm_fill_t;
 
 
 /* a tenant that the configuration names */
@@ -243,6 +244,8 @@ typedef struct {
     ngx_str_t                  name;
     ngx_http_complex_value_t   value;
     ngx_str_t                  encoded;    /* of a value without variables */
+    ngx_str_t                  credential; /* its name, or empty: the value is
+                                              a reference to it */
     unsigned                   reads:1;    /* what the gate may have to cut */
 } ngx_http_sgtm_set_t;
 
@@ -278,6 +281,7 @@ typedef struct {
     ngx_uint_t                 header_mask;
     unsigned                   npa:1;      /* force npa=1 when denied */
     unsigned                   reads:1;    /* some of "set" do */
+    unsigned                   credentials:1;  /* some are references */
 } ngx_http_sgtm_tables_t;
 
 
@@ -339,6 +343,7 @@ typedef struct {
     ngx_http_sgtm_loc_conf_t  *conf;       /* in force for this request */
     ngx_http_sgtm_loc_conf_t  *base;       /* the location's */
     ngx_http_sgtm_overlay_t   *overlay;    /* of a record; NULL: conf is base */
+    ngx_http_sgtm_fill_t      *fill;       /* NULL: it has no credentials */
     ngx_http_sgtm_tenant_t    *tenant;
 
     ngx_str_t                  path;       /* below the prefix, normalised */
@@ -353,6 +358,8 @@ typedef struct {
 
     ngx_str_t                  method;
     ngx_str_t                  args;
+    ngx_str_t                  sent;       /* of which the tagging server gets
+                                              these, if it is not empty */
 
     /* what nginx had, to be called or put back */
 

@@ -6,8 +6,11 @@
 
 #include "ngx_http_sgtm.h"
 #include "ngx_http_sgtm_conf.h"
+#include "tenant/sgtm_fill.h"
 
 
+static ngx_int_t ngx_http_sgtm_conf_set_credential(ngx_conf_t *cf,
+    ngx_http_sgtm_set_t *set, sgtm_str_t *credential);
 static ngx_int_t ngx_http_sgtm_conf_set_encode(ngx_conf_t *cf,
     ngx_http_sgtm_set_t *set);
 static ngx_uint_t ngx_http_sgtm_conf_set_reads(ngx_str_t *value);
@@ -51,6 +54,7 @@ ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_str_t                         *value;
     ngx_uint_t                         i;
+    sgtm_str_t                         credential;
     ngx_http_sgtm_set_t               *set;
     ngx_http_compile_complex_value_t   ccv;
 
@@ -87,7 +91,31 @@ ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    ngx_memzero(set, sizeof(ngx_http_sgtm_set_t));
+
     set->name = value[1];
+
+    switch (sgtm_fill_reference(ngx_http_sgtm_str(&value[2]), &credential)) {
+
+    case 0:
+        break;
+
+    case 1:
+
+        if (!sgtm_fill_param(ngx_http_sgtm_str(&set->name))) {
+            return ngx_http_sgtm_conf_invalid(cf, &value[1],
+                                  "\"ep.\" and a name, as the parameter of a "
+                                  "credential is");
+        }
+
+        return ngx_http_sgtm_conf_set_credential(cf, set, &credential)
+               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+
+    default:
+        return ngx_http_sgtm_conf_invalid(cf, &value[2],
+                              "\"$sgtm_credential_\" and the name of a "
+                              "credential, and nothing else");
+    }
 
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
@@ -103,6 +131,38 @@ ngx_http_sgtm_conf_set_param(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_http_sgtm_conf_set_encode(cf, set) == NGX_OK ? NGX_CONF_OK
                                                             : NGX_CONF_ERROR;
+}
+
+
+/*
+ * It is no variable: the value stays a reference, also in logs and on the disk,
+ * until the hit is sent.
+ */
+
+static ngx_int_t
+ngx_http_sgtm_conf_set_credential(ngx_conf_t *cf, ngx_http_sgtm_set_t *set,
+    sgtm_str_t *credential)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(cf->pool, sizeof(SGTM_FILL_REFERENCE) - 1
+                              + credential->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    set->value.value.data = p;
+
+    p = ngx_cpymem(p, SGTM_FILL_REFERENCE, sizeof(SGTM_FILL_REFERENCE) - 1);
+
+    set->credential.data = p;
+    set->credential.len = credential->len;
+
+    p = ngx_cpymem(p, credential->data, credential->len);
+
+    set->value.value.len = p - set->value.value.data;
+
+    return ngx_http_sgtm_conf_set_encode(cf, set);
 }
 
 

@@ -369,6 +369,14 @@ ngx_http_sgtm_gateway_tables(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
         return NGX_ERROR;
     }
 
+    if (t->credentials && smcf->source == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "location \"%V\" has \"sgtm_set_param\" with a "
+                      "credential, which records have, but there is no "
+                      "\"sgtm_tenants\"", &conf->prefix);
+        return NGX_ERROR;
+    }
+
     tables = ngx_array_push(&smcf->tables);
     if (tables == NULL) {
         return NGX_ERROR;

@@ -66,6 +66,7 @@ ngx_http_sgtm_tables_params(ngx_pool_t *pool, ngx_http_sgtm_tables_t *t)
     }
 
     t->reads = 0;
+    t->credentials = 0;
 
     if (t->set == NULL) {
         return NGX_OK;
@@ -82,6 +83,7 @@ ngx_http_sgtm_tables_params(ngx_pool_t *pool, ngx_http_sgtm_tables_t *t)
         rule->flags |= SGTM_NAME_SET;
         rule->set = i + 1;
 
+        t->credentials |= (set[i].credential.len != 0);
         t->reads |= set[i].reads;
     }
 

@@ -396,16 +396,16 @@ static ngx_int_t
 ngx_http_sgtm_variable_detached(ngx_http_request_t *r, uintptr_t data,
     ngx_str_t *value)
 {
-    ngx_str_t  *tenant;
+    ngx_http_sgtm_detached_t  *d;
 
-    tenant = ngx_http_sgtm_detached_tenant(r);
+    d = ngx_http_sgtm_detached_get(r);
 
-    if (tenant == NULL) {
+    if (d == NULL) {
         return NGX_OK;
     }
 
     if (data == (uintptr_t) ngx_http_sgtm_variable_tenant) {
-        *value = *tenant;
+        *value = d->tenant;
         return NGX_OK;
     }
 
@@ -443,14 +443,14 @@ static ngx_int_t
 ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
 {
-    ngx_str_t  *tenant;
+    ngx_http_sgtm_detached_t  *d;
 
-    tenant = ngx_http_sgtm_detached_tenant(r);
+    d = ngx_http_sgtm_detached_get(r);
 
     *value = conf->endpoint;
 
-    return tenant ? ngx_http_sgtm_tenants_endpoint(r->pool, tenant, value)
-                  : NGX_OK;
+    return d ? ngx_http_sgtm_tenants_endpoint(r->pool, &d->tenant, value)
+             : NGX_OK;
 }
 
 

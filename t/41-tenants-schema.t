@@ -203,6 +203,9 @@ my @beyond = (
     [ '{"tenants":[{"id":"a"},{"id":"a"}]}', 'ids that are the same' ],
     [ '{"id":"a","set_params":{"x":"$sgtm_credential_meta_token"}}',
       'a credential that is not there' ],
+    [ '{"id":"a","credentials":{"meta_token":"x"},'
+      . '"set_params":{"up.x":"$sgtm_credential_meta_token"}}',
+      'which parameters have credentials' ],
     [ '{"id":"a","set_params":{"x":"' . "\x{fc}" x 1024 . '"}}',
       'lengths in bytes' ],
     [ '{"id":"a","endpoint":"[::1::2]"}', 'addresses of IPv6' ],

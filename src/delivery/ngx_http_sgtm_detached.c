@@ -5,7 +5,6 @@
 
 
 #include "../ngx_http_sgtm.h"
-#include "../ngx_http_sgtm_variables.h"
 #include "../gate/ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_detached.h"
 
@@ -65,6 +64,7 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
     d->timeout = 0;
     d->retry_after = -1;
 
+    ngx_memzero(&d->fill, sizeof(ngx_http_sgtm_fill_t));
     ngx_memzero(&d->event, sizeof(ngx_event_t));
 
     d->event.data = d;
@@ -103,10 +103,8 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
 
     /* of the request: it runs before the log */
 
-    if (d->secret) {
-        end->handler = ngx_http_sgtm_detached_forget;
-        end->data = r;
-    }
+    end->handler = ngx_http_sgtm_detached_forget;
+    end->data = d;
 
     /* of the pool, not of the request: it runs after the log */
 
@@ -122,11 +120,10 @@ ngx_http_sgtm_detached_send(ngx_http_sgtm_detached_t *d)
 }
 
 
-ngx_str_t *
-ngx_http_sgtm_detached_tenant(ngx_http_request_t *r)
+ngx_http_sgtm_detached_t *
+ngx_http_sgtm_detached_get(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t        *cln;
-    ngx_http_sgtm_detached_t  *d;
+    ngx_pool_cleanup_t  *cln;
 
     if (r->connection->send_chain != ngx_http_sgtm_detached_sink) {
         return NULL;
@@ -134,8 +131,7 @@ ngx_http_sgtm_detached_tenant(ngx_http_request_t *r)
 
     for (cln = r->main->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_sgtm_detached_cleanup) {
-            d = cln->data;
-            return &d->tenant;
+            return cln->data;
         }
     }
 
@@ -306,11 +302,9 @@ ngx_http_sgtm_detached_prepare(ngx_connection_t *c)
 static void
 ngx_http_sgtm_detached_forget(void *data)
 {
-    ngx_http_request_t *r = data;
+    ngx_http_sgtm_detached_t *d = data;
 
-    r->args.len = 0;
-
-    ngx_http_sgtm_variables_reset(r);
+    ngx_http_sgtm_fill_end(d->request, &d->fill);
 }
 
 

@@ -12,6 +12,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "ngx_http_sgtm_fill.h"
 
 
 typedef struct ngx_http_sgtm_detached_s  ngx_http_sgtm_detached_t;
@@ -26,10 +27,12 @@ struct ngx_http_sgtm_detached_s {
     ngx_str_t                  method;     /* "GET", "POST" */
     ngx_str_t                  uri;        /* "/g/collect", not escaped */
     ngx_str_t                  args;
+    ngx_str_t                  sent;       /* args that are sent in place of
+                                              these; empty: the same */
     ngx_str_t                  headers;    /* "Name: value\r\n" each */
     ngx_str_t                  body;
     unsigned                   log:1;      /* the location has its own log */
-    unsigned                   secret:1;   /* args are for no log */
+    unsigned                   is_mp:1;    /* the body is JSON */
 
     void                     (*handler)(ngx_http_sgtm_detached_t *d);
     void                      *data;
@@ -44,6 +47,7 @@ struct ngx_http_sgtm_detached_s {
     /* its own */
 
     ngx_http_request_t        *request;
+    ngx_http_sgtm_fill_t       fill;
     ngx_event_t                event;
 };
 
@@ -68,8 +72,8 @@ ngx_connection_t *ngx_http_sgtm_detached_null(void);
 ngx_int_t ngx_http_sgtm_detached_fill(ngx_http_request_t *r,
     ngx_http_sgtm_detached_t *d);
 
-/* the tenant of a request that was sent so, or NULL: it is a client's */
-ngx_str_t *ngx_http_sgtm_detached_tenant(ngx_http_request_t *r);
+/* what a request was sent by, or NULL: it is a client's */
+ngx_http_sgtm_detached_t *ngx_http_sgtm_detached_get(ngx_http_request_t *r);
 
 /* the path and the arguments of such a request, for proxy_pass */
 ngx_int_t ngx_http_sgtm_detached_uri(ngx_http_request_t *r, ngx_str_t *value);

@@ -73,13 +73,17 @@ static ngx_http_sgtm_detached_header_t  ngx_http_sgtm_detached_pointers[] = {
 };
 
 
-/* what belongs to a connection, not to a hit; Content-Length is the body's */
+/*
+ * What belongs to a connection or to the spool, not to a hit; Content-Length
+ * is the body's.
+ */
 
 static ngx_str_t  ngx_http_sgtm_detached_hops[] = {
     ngx_string("connection"),
     ngx_string("content-length"),
     ngx_string("expect"),
     ngx_string("keep-alive"),
+    ngx_string("sgtm-credentials"),
     ngx_string("transfer-encoding"),
     ngx_string("upgrade"),
     ngx_null_string

@@ -10,6 +10,7 @@
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_fallback.h"
+#include "ngx_http_sgtm_fill.h"
 #include "ngx_http_sgtm_queue.h"
 
 
@@ -236,6 +237,8 @@ ngx_http_sgtm_fallback_handler(ngx_http_request_t *r)
         return ngx_http_sgtm_answer_text(r, NULL, status,
                                          NGX_HTTP_SGTM_REASON_INTERNAL);
     }
+
+    ngx_http_sgtm_fill_hide(r, ctx->fill);
 
     if (!ctx->committed) {
         ngx_http_sgtm_refused(ctx, status);

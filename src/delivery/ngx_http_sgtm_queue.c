@@ -13,6 +13,7 @@
 #include "../ops/ngx_http_sgtm_meter.h"
 #include "ngx_http_sgtm_courier.h"
 #include "ngx_http_sgtm_fallback.h"
+#include "ngx_http_sgtm_fill.h"
 #include "ngx_http_sgtm_queue.h"
 #include "ngx_http_sgtm_spool.h"
 
@@ -22,7 +23,10 @@ static ngx_http_sgtm_put_t *ngx_http_sgtm_queue_put(ngx_http_request_t *r,
 static uint64_t ngx_http_sgtm_queue_client(ngx_http_sgtm_ctx_t *ctx);
 static u_char *ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst,
     ngx_str_t *src);
-static size_t ngx_http_sgtm_queue_headers(ngx_http_request_t *r, u_char *p);
+static size_t ngx_http_sgtm_queue_headers(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, u_char *p);
+static u_char *ngx_http_sgtm_queue_header(u_char *p, ngx_str_t *name,
+    ngx_str_t *value);
 static void ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put);
 static ngx_int_t ngx_http_sgtm_queue_answer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_int_t rc);
@@ -105,7 +109,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         return NULL;
     }
 
-    headers = ngx_http_sgtm_queue_headers(r, NULL);
+    headers = ngx_http_sgtm_queue_headers(r, ctx, NULL);
 
     size = sizeof(ngx_http_sgtm_put_t)
            + ctx->conf->target->node.str.len + ctx->tenant->node.str.len
@@ -152,7 +156,7 @@ ngx_http_sgtm_queue_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     record->headers.data = p;
     record->headers.len = headers;
 
-    (void) ngx_http_sgtm_queue_headers(r, p);
+    (void) ngx_http_sgtm_queue_headers(r, ctx, p);
 
     return put;
 }
@@ -190,35 +194,74 @@ ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst, ngx_str_t *src)
 }
 
 
-/* writes the committed headers as text, or with p NULL only counts bytes */
+/*
+ * Writes the committed headers as text, or with p NULL only counts bytes.  The
+ * gate's own comes first.
+ */
 
 static size_t
-ngx_http_sgtm_queue_headers(ngx_http_request_t *r, u_char *p)
+ngx_http_sgtm_queue_headers(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+    u_char *p)
 {
     size_t            size;
+    ngx_str_t         value;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
+    static ngx_str_t  credentials = ngx_string(NGX_HTTP_SGTM_FILL_HEADER);
+
     size = 0;
+
+    value.len = ngx_http_sgtm_fill_header(ctx, NULL);
+
+    if (value.len) {
+
+        size += credentials.len + 2 + value.len + 2;
+
+        if (p) {
+            value.data = p + credentials.len + 2;
+            (void) ngx_http_sgtm_fill_header(ctx, value.data);
+            p = ngx_http_sgtm_queue_header(p, &credentials, &value);
+        }
+    }
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
 
+            if (h[i].key.len == credentials.len
+                && ngx_strncasecmp(h[i].key.data, credentials.data,
+                                   credentials.len) == 0)
+            {
+                continue;
+            }
+
             size += h[i].key.len + 2 + h[i].value.len + 2;
 
             if (p) {
-                p = ngx_cpymem(p, h[i].key.data, h[i].key.len);
-                *p++ = ':'; *p++ = ' ';
-                p = ngx_cpymem(p, h[i].value.data, h[i].value.len);
-                *p++ = CR; *p++ = LF;
+                p = ngx_http_sgtm_queue_header(p, &h[i].key, &h[i].value);
             }
         }
     }
 
     return size;
+}
+
+
+/* the value may be in its place already */
+
+static u_char *
+ngx_http_sgtm_queue_header(u_char *p, ngx_str_t *name, ngx_str_t *value)
+{
+    p = ngx_cpymem(p, name->data, name->len);
+    *p++ = ':'; *p++ = ' ';
+
+    p = ngx_movemem(p, value->data, value->len);
+    *p++ = CR; *p++ = LF;
+
+    return p;
 }
 
 

@@ -43,13 +43,14 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
     d->body.data = record->body.data;
 
     *text = NULL;
-    d->secret = 0;
+    ngx_str_null(&d->sent);
 
-    if (record->uri.len >= mp.len
-        && ngx_memcmp(record->uri.data + record->uri.len - mp.len, mp.data,
-                      mp.len)
-           == 0)
-    {
+    d->is_mp = (record->uri.len >= mp.len
+                && ngx_memcmp(record->uri.data + record->uri.len - mp.len,
+                              mp.data, mp.len)
+                   == 0);
+
+    if (d->is_mp) {
         if (!ngx_http_sgtm_stamp_opened(&record->tenant, &opened)) {
             return ngx_http_sgtm_stamp_mp(d, record->time,
                                           &target->api_secret, text);
@@ -84,8 +85,8 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
 void
 ngx_http_sgtm_stamp_free(ngx_http_sgtm_detached_t *d, u_char *text)
 {
-    if (d->secret) {
-        ngx_explicit_memzero(d->args.data, d->args.len);
+    if (d->sent.len) {
+        ngx_explicit_memzero(d->sent.data, d->sent.len);
     }
 
     ngx_free(text);
@@ -198,9 +199,8 @@ ngx_http_sgtm_stamp_mp(ngx_http_sgtm_detached_t *d, int64_t time,
         p = (u_char *) ngx_escape_uri(p, api_secret->data, api_secret->len,
                                       NGX_ESCAPE_URI_COMPONENT);
 
-        d->args.data = *text;
-        d->args.len = p - *text;
-        d->secret = 1;
+        d->sent.data = *text;
+        d->sent.len = p - *text;
     }
 
     if (at) {

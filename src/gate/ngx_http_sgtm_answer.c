@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../delivery/ngx_http_sgtm_fill.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_answer.h"
 #include "ngx_http_sgtm_handler.h"
@@ -241,6 +242,8 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return ngx_http_sgtm_create_ctx(r, conf)
                ? ngx_http_next_header_filter(r) : NGX_ERROR;
     }
+
+    ngx_http_sgtm_fill_hide(r, ctx->fill);
 
     preview = (ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW)
               && ctx->committed && !ctx->failed;

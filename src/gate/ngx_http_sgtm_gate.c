@@ -34,8 +34,10 @@ static void ngx_http_sgtm_gate_note(ngx_http_sgtm_ctx_t *ctx,
 static ngx_int_t ngx_http_sgtm_gate_set(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_rewrite_t *rw, const sgtm_ga4_t *hit,
     ngx_str_t *args);
-static void ngx_http_sgtm_gate_record(const sgtm_tenant_t *record,
-    sgtm_pair_t *pair, ngx_uint_t plain);
+static ngx_int_t ngx_http_sgtm_gate_record(ngx_http_request_t *r,
+    const sgtm_tenant_t *record, sgtm_pair_t *pair, ngx_uint_t plain);
+static void ngx_http_sgtm_gate_credential(ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_set_t *set, sgtm_pair_t *pair, ngx_uint_t plain);
 static ngx_int_t ngx_http_sgtm_gate_value(ngx_http_request_t *r,
     ngx_http_sgtm_set_t *set, sgtm_pair_t *pair, ngx_uint_t plain);
 static ngx_uint_t ngx_http_sgtm_gate_signals(ngx_http_sgtm_ctx_t *ctx,
@@ -480,11 +482,16 @@ ngx_http_sgtm_gate_pairs(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     if (ctx->overlay
         && sgtm_tenant_has(ctx->overlay->record, SGTM_TENANT_SET_PARAMS))
     {
-        ngx_http_sgtm_gate_record(ctx->overlay->record, pair, plain);
-        return NGX_OK;
+        return ngx_http_sgtm_gate_record(r, ctx->overlay->record, pair, plain);
     }
 
     for (i = 0; i < n; i++) {
+
+        if (set[i].credential.len) {
+            ngx_http_sgtm_gate_credential(ctx, &set[i], &pair[i], plain);
+            continue;
+        }
+
         if (ngx_http_sgtm_gate_value(r, &set[i], &pair[i], plain) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -496,20 +503,52 @@ ngx_http_sgtm_gate_pairs(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
 /* the names of a record's parameters are those of the tables, in order */
 
-static void
-ngx_http_sgtm_gate_record(const sgtm_tenant_t *record, sgtm_pair_t *pair,
-    ngx_uint_t plain)
+static ngx_int_t
+ngx_http_sgtm_gate_record(ngx_http_request_t *r, const sgtm_tenant_t *record,
+    sgtm_pair_t *pair, ngx_uint_t plain)
 {
     size_t              i;
     sgtm_tenant_set_t  *set;
 
     set = record->set_params.elts;
 
-    for (i = 0; i < record->set_params.nelts; i++) {
-        pair[i].key = set[i].name;
-        pair[i].value = plain ? set[i].value : set[i].encoded;
-        pair[i].off = (set[i].credential.len != 0);
+    for (i = 0; i < record->set_params.nelts; i++, pair++) {
+
+        pair->key = set[i].name;
+        pair->value = plain ? set[i].value : set[i].encoded;
+        pair->off = 0;
+
+        if (set[i].credential.len == 0 || plain) {
+            continue;
+        }
+
+        pair->value.data = ngx_pnalloc(r->pool, sgtm_args_encode(NULL,
+                                                           &set[i].value));
+        if (pair->value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        pair->value.len = sgtm_args_encode(pair->value.data, &set[i].value);
     }
+
+    return NGX_OK;
+}
+
+
+/* a directive's holds for every tenant that has such a credential */
+
+static void
+ngx_http_sgtm_gate_credential(ngx_http_sgtm_ctx_t *ctx,
+    ngx_http_sgtm_set_t *set, sgtm_pair_t *pair, ngx_uint_t plain)
+{
+    pair->key = *ngx_http_sgtm_str(&set->name);
+    pair->value = plain ? *ngx_http_sgtm_str(&set->value.value)
+                        : *ngx_http_sgtm_str(&set->encoded);
+
+    pair->off = ctx->overlay == NULL
+                || sgtm_tenant_credential(ctx->overlay->record,
+                                          ngx_http_sgtm_str(&set->credential))
+                   == NULL;
 }
 
 

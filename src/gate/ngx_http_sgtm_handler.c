@@ -5,7 +5,9 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ngx_http_sgtm_variables.h"
 #include "../delivery/ngx_http_sgtm_fallback.h"
+#include "../delivery/ngx_http_sgtm_fill.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
 #include "../intake/ngx_http_sgtm_mp.h"
 #include "../intake/ngx_http_sgtm_webhook.h"
@@ -208,7 +210,8 @@ ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
     conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
 
     if (!conf->enable || r != r->main) {
-        return NGX_DECLINED;
+        return (ngx_http_sgtm_fill_detached(r) == NGX_OK)
+               ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx = ngx_http_sgtm_get_ctx(r);
@@ -316,11 +319,19 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ctx->method = r->method_name;
     ctx->args = r->args;
 
-    if ((ctx->route == NGX_HTTP_SGTM_ROUTE_MP
-         || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
-        && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
+    /* one with a secret is told to nobody else */
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
     {
-        ctx->status = ngx_http_sgtm_gate_fail(ctx);
+        if (ngx_http_sgtm_mp_args(r, ctx) != NGX_OK) {
+            ctx->status = ngx_http_sgtm_gate_fail(ctx);
+
+        } else if (ctx->committed) {
+            ctx->sent = r->args;
+            r->args = ctx->args;
+            ngx_http_sgtm_variables_reset(r);
+        }
     }
 
     if (ctx->status == NGX_DECLINED && !ctx->preview
@@ -373,6 +384,9 @@ ngx_http_sgtm_finish(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (ngx_http_sgtm_queue_is(ctx)) {
         r->content_handler = ngx_http_sgtm_queue_handler;
+
+    } else if (ngx_http_sgtm_fill(r, ctx) != NGX_OK) {
+        return ngx_http_sgtm_answer(r, ctx, ngx_http_sgtm_gate_fail(ctx));
     }
 
     return NGX_DECLINED;
@@ -674,6 +688,7 @@ ngx_http_sgtm_end(void *data)
         ngx_http_sgtm_refused(ctx, r->headers_out.status);
     }
 
+    ngx_http_sgtm_fill_end(r, ctx->fill);
     ngx_http_sgtm_queue_end(r, ctx);
     ngx_http_sgtm_count(ctx);
     ngx_http_sgtm_dedup_end(ctx);

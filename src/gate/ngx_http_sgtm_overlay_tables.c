@@ -132,7 +132,9 @@ ngx_http_sgtm_tables_are(ngx_http_sgtm_made_t *made, const void *data)
 
     for (i = 0; set && i < key->set->nelts; i++) {
         if (!sgtm_str_equal(ngx_http_sgtm_str(&set[i].name),
-                            &key->set->elts[i].name))
+                            &key->set->elts[i].name)
+            || (set[i].credential.len != 0)
+               != (key->set->elts[i].credential.len != 0))
         {
             return 0;
         }
@@ -197,7 +199,7 @@ ngx_http_sgtm_tables_make(ngx_http_sgtm_made_t *made,
 }
 
 
-/* their values are the record's */
+/* their values, and which credentials they are, is the record's to say */
 
 static ngx_array_t *
 ngx_http_sgtm_tables_copy_set(ngx_pool_t *pool, const sgtm_tenant_sets_t *set)
@@ -217,7 +219,10 @@ ngx_http_sgtm_tables_copy_set(ngx_pool_t *pool, const sgtm_tenant_sets_t *set)
         ngx_memzero(elt, sizeof(ngx_http_sgtm_set_t));
 
         if (ngx_http_sgtm_tables_copy(pool, &elt->name, &set->elts[i].name)
-            != NGX_OK)
+            != NGX_OK
+            || ngx_http_sgtm_tables_copy(pool, &elt->credential,
+                                         &set->elts[i].credential)
+               != NGX_OK)
         {
             return NULL;
         }
@@ -256,6 +261,12 @@ ngx_http_sgtm_tables_copy(ngx_pool_t *pool, ngx_str_t *dst,
     const sgtm_str_t *src)
 {
     dst->len = src->len;
+    dst->data = NULL;
+
+    if (src->len == 0) {
+        return NGX_OK;
+    }
+
     dst->data = ngx_pnalloc(pool, src->len);
 
     if (dst->data == NULL) {

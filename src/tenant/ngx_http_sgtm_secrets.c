@@ -62,6 +62,64 @@ ngx_http_sgtm_secrets_wipe(ngx_http_sgtm_secrets_t *secrets)
 }
 
 
+void
+ngx_http_sgtm_secrets_fill(sgtm_fill_t *fill, sgtm_fill_set_t *sets,
+    const sgtm_tenant_t *t, ngx_array_t *list)
+{
+    size_t                      i, n;
+    ngx_http_sgtm_set_t        *set;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_sgtm_module);
+
+    ngx_memzero(fill, sizeof(sgtm_fill_t));
+
+    fill->tenant = t;
+    fill->keys = smcf->keys;
+    fill->sets = sets;
+
+    if (t && sgtm_tenant_has(t, SGTM_TENANT_SET_PARAMS)) {
+
+        for (i = 0; i < t->set_params.nelts; i++) {
+            if (t->set_params.elts[i].credential.len) {
+                sets[fill->nsets].name = t->set_params.elts[i].name;
+                sets[fill->nsets].credential = t->set_params.elts[i].credential;
+                fill->nsets++;
+            }
+        }
+
+        return;
+    }
+
+    set = list ? list->elts : NULL;
+    n = list ? list->nelts : 0;
+
+    /* one that the tenant has not is not set */
+
+    for (i = 0; t && i < n && fill->nsets < SGTM_TENANT_SETS; i++) {
+        if (set[i].credential.len
+            && sgtm_tenant_credential(t, ngx_http_sgtm_str(&set[i].credential)))
+        {
+            sets[fill->nsets].name = *ngx_http_sgtm_str(&set[i].name);
+            sets[fill->nsets].credential =
+                                      *ngx_http_sgtm_str(&set[i].credential);
+            fill->nsets++;
+        }
+    }
+}
+
+
+void
+ngx_http_sgtm_secrets_filled(const sgtm_fill_t *fill)
+{
+    if (fill->sealed) {
+        ngx_http_sgtm_secrets_complain(fill->tenant,
+                                  sgtm_tenant_field(SGTM_TENANT_CREDENTIALS));
+    }
+}
+
+
 static void
 ngx_http_sgtm_secrets_complain(const sgtm_tenant_t *t, const sgtm_str_t *field)
 {

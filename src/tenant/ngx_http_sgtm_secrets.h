@@ -11,7 +11,7 @@
 
 
 #include "../ngx_http_sgtm.h"
-#include "sgtm_tenant.h"
+#include "sgtm_fill.h"
 
 
 typedef struct {
@@ -29,6 +29,19 @@ typedef struct {
 void ngx_http_sgtm_secrets_open(ngx_http_sgtm_secrets_t *secrets,
     const sgtm_tenant_t *t, const sgtm_str_t *field, size_t max);
 void ngx_http_sgtm_secrets_wipe(ngx_http_sgtm_secrets_t *secrets);
+
+
+/*
+ * Prepares a fill with the credentials of a tenant, which may be NULL: for the
+ * parameters that its record sets, else for those of a list of
+ * ngx_http_sgtm_set_t, or NULL, whose credential it has.  sets has room for
+ * SGTM_TENANT_SETS.
+ */
+void ngx_http_sgtm_secrets_fill(sgtm_fill_t *fill, sgtm_fill_set_t *sets,
+    const sgtm_tenant_t *t, ngx_array_t *list);
+
+/* once it is done: the log says so if something did not open */
+void ngx_http_sgtm_secrets_filled(const sgtm_fill_t *fill);
 
 
 #endif /* _NGX_HTTP_SGTM_SECRETS_H_INCLUDED_ */

@@ -8,10 +8,8 @@
 #include <string.h>
 
 #include "../hit/sgtm_args.h"
+#include "sgtm_fill.h"
 #include "sgtm_tenant_core.h"
-
-
-#define SGTM_TENANT_REFERENCE  "$sgtm_credential_"
 
 
 static void sgtm_tenant_set(sgtm_tenant_build_t *b, sgtm_tenant_set_t *set);
@@ -247,6 +245,10 @@ sgtm_tenant_set(sgtm_tenant_build_t *b, sgtm_tenant_set_t *set)
 
     } else if (sgtm_tenant_credential(b->t, &set->credential) == NULL) {
         sgtm_tenant_error(b, "no such credential in this record");
+
+    } else if (!sgtm_fill_param(&set->name)) {
+        sgtm_tenant_error(b, "not \"ep.\" and a name, as the parameter of a "
+                             "credential is");
     }
 }
 
@@ -262,10 +264,10 @@ sgtm_tenant_set_value(sgtm_tenant_build_t *b, sgtm_tenant_set_t *set)
     size_t          len;
     unsigned char  *p, *end;
 
-    len = sizeof(SGTM_TENANT_REFERENCE) - 1;
+    len = sizeof(SGTM_FILL_REFERENCE) - 1;
 
     if (set->value.len > len
-        && memcmp(set->value.data, SGTM_TENANT_REFERENCE, len) == 0)
+        && memcmp(set->value.data, SGTM_FILL_REFERENCE, len) == 0)
     {
         set->credential.data = set->value.data + len;
         set->credential.len = set->value.len - len;

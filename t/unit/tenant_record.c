@@ -138,8 +138,11 @@ static const field_t  fields[] = {
     { ",\"set_params\":{\"a\":\"x${host}\"}", "set_params.a: has a variable" },
     { ",\"set_params\":{\"a\":\"x$sgtm_credential_meta_pixel\"}",
       "set_params.a: has a variable" },
-    { ",\"set_params\":{\"a\":\"$sgtm_credential_meta_pixel\"},"
+    { ",\"set_params\":{\"ep.a\":\"$sgtm_credential_meta_pixel\"},"
       "\"credentials\":{\"meta_pixel\":\"123\"}", NULL },
+    { ",\"set_params\":{\"a\":\"$sgtm_credential_meta_pixel\"},"
+      "\"credentials\":{\"meta_pixel\":\"123\"}",
+      "set_params.a: not \"ep.\" and a name" },
     { ",\"set_params\":{\"a\":\"$sgtm_credential_meta_token\"},"
       "\"credentials\":{\"meta_pixel\":\"123\"}",
       "set_params.a: no such credential" },
