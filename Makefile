@@ -329,6 +329,12 @@ build/unit/tenant/%.o: src/tenant/%.c
 	@mkdir -p $(@D)
 	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
 
+build/unit/place/%.o: src/place/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+build/unit/country: build/unit/place/sgtm_country.o
+
 $(TENANT_UNITS): $(TENANT_SRCS:src/%.c=build/unit/%.o)
 
 # two have the registry in them, to let it die at each of its steps

@@ -28,6 +28,7 @@
 #include "intake/ngx_http_sgtm_webhook.h"
 #include "ops/ngx_http_sgtm_meter.h"
 #include "ops/ngx_http_sgtm_status.h"
+#include "place/ngx_http_sgtm_residency.h"
 
 
 #define NGX_HTTP_SGTM_HSL                                                     \
@@ -132,6 +133,20 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_sgtm_loc_conf_t, delivery),
       ngx_http_sgtm_deliveries },
+
+    { ngx_string("sgtm_residency"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE12,
+      ngx_http_sgtm_conf_residency,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_upstream"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE123,
+      ngx_http_sgtm_conf_upstream,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("sgtm_spool"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
@@ -523,6 +538,8 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->max_body = NGX_CONF_UNSET_SIZE;
     conf->encoded = NGX_CONF_UNSET_UINT;
     conf->debug = NGX_CONF_UNSET;
+    conf->residency = NGX_CONF_UNSET_UINT;
+    conf->upstreams = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -591,6 +608,7 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->fallback = prev->fallback;
     }
 
+    ngx_http_sgtm_residency_merge(conf, prev);
     ngx_http_sgtm_merge_lists(conf, prev);
 
     if (!conf->enable) {

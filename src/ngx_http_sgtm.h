@@ -145,6 +145,7 @@ typedef enum {
     NGX_HTTP_SGTM_REASON_ROUTE,        /* the record routes it elsewhere */
     NGX_HTTP_SGTM_REASON_ADDRESS,      /* over the limit of an address */
     NGX_HTTP_SGTM_REASON_QUOTA,        /* of the tenant's month */
+    NGX_HTTP_SGTM_REASON_RESIDENCY,    /* there is no way into the EU */
     NGX_HTTP_SGTM_REASON_N
 } ngx_http_sgtm_reason_e;
 
@@ -166,6 +167,7 @@ typedef struct ngx_http_sgtm_fleet_s     ngx_http_sgtm_fleet_t;
 typedef struct ngx_http_sgtm_addresses_s ngx_http_sgtm_addresses_t;
 typedef struct ngx_http_sgtm_meter_s     ngx_http_sgtm_meter_conf_t;
 typedef struct ngx_http_sgtm_fill_s      ngx_http_sgtm_fill_t;
+typedef struct ngx_http_sgtm_upstreams_s  ngx_http_sgtm_upstreams_t;
 
 
 /* a tenant that the configuration names */
@@ -294,6 +296,9 @@ typedef struct {
     ngx_uint_t                 tier;
     ngx_uint_t                 fallback;
     ngx_uint_t                 delivery;
+    ngx_uint_t                 residency;      /* sgtm_residency_e */
+    ngx_http_complex_value_t  *country;        /* NULL: nobody knows it */
+    ngx_http_sgtm_upstreams_t  *upstreams;     /* NULL: none are named */
     ngx_http_sgtm_courier_t   *courier;        /* NULL: none */
     ngx_http_sgtm_rate_t      *rate;           /* NULL: no limit */
     ngx_http_sgtm_rate_t      *address_rate;   /* the same */
@@ -331,6 +336,8 @@ typedef struct {
     sgtm_ids_t                 script_ids;     /* may be served */
     ngx_http_sgtm_script_t    *script;
     ngx_http_sgtm_target_t    *target;         /* NULL: nothing is queued */
+    ngx_str_t                 *pass;           /* where proxy_pass leads; NULL:
+                                                  to what variables say */
     unsigned                   own_fallback:1; /* not by the tier */
     unsigned                   records_only:1; /* it has no ids itself */
 } ngx_http_sgtm_loc_conf_t;
@@ -392,6 +399,7 @@ typedef struct {
     uint8_t                    reason;     /* ngx_http_sgtm_reason_e */
     uint8_t                    route;      /* ngx_http_sgtm_route_e */
     uint8_t                    disposition;
+    uint8_t                    region;     /* ngx_http_sgtm_region_e */
 
     unsigned                   reading:1;  /* records: to be left */
     unsigned                   asked:1;    /* ctx->host is known */

@@ -13,6 +13,7 @@
 #include "gate/ngx_http_sgtm_header_names.h"
 #include "intake/ngx_http_sgtm_webhook.h"
 #include "page/ngx_http_sgtm_script.h"
+#include "place/ngx_http_sgtm_residency.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
 
@@ -72,6 +73,10 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
         || ngx_http_sgtm_gateway_tenant(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_ids(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_gateway_consent(cf, conf) != NGX_OK
+        || ngx_http_sgtm_residency_init(cf, conf, clcf->loc_conf,
+                                        &conf->prefix,
+                                        conf->residency != SGTM_RESIDENCY_ANY)
+           != NGX_OK
         || ngx_http_sgtm_gateway_tables(cf, smcf, conf) != NGX_OK
         || ngx_http_sgtm_script_create(cf, conf, &conf->prefix) != NGX_OK
         || ngx_http_sgtm_fallback_add(cf, conf, clcf) != NGX_OK)

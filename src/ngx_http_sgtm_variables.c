@@ -13,6 +13,7 @@
 #include "gate/ngx_http_sgtm_overlay.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "ops/ngx_http_sgtm_counters.h"
+#include "place/ngx_http_sgtm_residency.h"
 #include "tenant/ngx_http_sgtm_tenants.h"
 
 
@@ -39,6 +40,10 @@ static ngx_int_t ngx_http_sgtm_variable_tier(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
     ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+static ngx_int_t ngx_http_sgtm_variable_upstream(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value);
+static ngx_uint_t ngx_http_sgtm_variable_region(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf);
 
 static ngx_int_t ngx_http_sgtm_variable_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *value);
@@ -79,7 +84,7 @@ static ngx_http_variable_t  ngx_http_sgtm_vars[] = {
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("sgtm_upstream"), NULL, ngx_http_sgtm_variable_conf,
-      (uintptr_t) ngx_http_sgtm_variable_endpoint,
+      (uintptr_t) ngx_http_sgtm_variable_upstream,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("sgtm_tenant"), NULL, ngx_http_sgtm_variable_ctx,
@@ -445,12 +450,79 @@ ngx_http_sgtm_variable_endpoint(ngx_http_request_t *r,
 {
     ngx_http_sgtm_detached_t  *d;
 
+    if (ngx_http_sgtm_variable_region(r, conf) == NGX_HTTP_SGTM_REGION_EU
+        && conf->upstreams && conf->upstreams->eu_endpoint.len)
+    {
+        *value = conf->upstreams->eu_endpoint;
+        return NGX_OK;
+    }
+
     d = ngx_http_sgtm_detached_get(r);
 
     *value = conf->endpoint;
 
-    return d ? ngx_http_sgtm_tenants_endpoint(r->pool, &d->tenant, value)
+    return d ? ngx_http_sgtm_tenants_address(r->pool, &d->tenant,
+                                             SGTM_TENANT_ENDPOINT, value)
              : NGX_OK;
+}
+
+
+/* empty, which leads nowhere, where there is no way into the EU */
+
+static ngx_int_t
+ngx_http_sgtm_variable_upstream(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *value)
+{
+    ngx_http_sgtm_detached_t  *d;
+
+    if (ngx_http_sgtm_variable_region(r, conf) == NGX_HTTP_SGTM_REGION_EU) {
+
+        if (ngx_http_sgtm_residency_has_eu(conf)) {
+            *value = conf->upstreams->eu;
+        }
+
+        return NGX_OK;
+    }
+
+    if (conf->upstreams) {
+        *value = conf->upstreams->name;
+    }
+
+    d = ngx_http_sgtm_detached_get(r);
+
+    if (d && ngx_http_sgtm_tenants_address(r->pool, &d->tenant,
+                                           SGTM_TENANT_UPSTREAM, value)
+             != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return value->len ? NGX_OK
+                      : ngx_http_sgtm_variable_endpoint(r, conf, value);
+}
+
+
+static ngx_uint_t
+ngx_http_sgtm_variable_region(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf)
+{
+    ngx_http_sgtm_ctx_t       *ctx;
+    ngx_http_sgtm_detached_t  *d;
+
+    ctx = ngx_http_sgtm_get_ctx(r->main);
+
+    if (ctx) {
+        return ngx_http_sgtm_residency(r->main, ctx);
+    }
+
+    d = ngx_http_sgtm_detached_get(r);
+
+    if (d) {
+        return d->region;
+    }
+
+    return (conf->residency == SGTM_RESIDENCY_ANY)
+           ? NGX_HTTP_SGTM_REGION_ANY : NGX_HTTP_SGTM_REGION_EU;
 }
 
 

@@ -32,7 +32,9 @@ struct ngx_http_sgtm_target_s {
     ngx_http_core_srv_conf_t  *server;
     ngx_http_sgtm_courier_t   *courier;
     ngx_str_t                  api_secret;     /* or empty */
+    ngx_http_sgtm_loc_conf_t  *conf;   /* the location's */
     ngx_uint_t                 log;    /* the location has a log of its own */
+    ngx_uint_t                 eu;     /* some of it stays in the EU */
 };
 
 

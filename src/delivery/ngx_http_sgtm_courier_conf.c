@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
+#include "../place/ngx_http_sgtm_residency.h"
 #include "ngx_http_sgtm_courier.h"
 #include "sgtm_store.h"
 
@@ -166,6 +167,8 @@ ngx_http_sgtm_courier_target(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
                                         &conf->courier->location, &name);
 
     if (target) {
+        target->eu |= (conf->residency != SGTM_RESIDENCY_ANY);
+
         return ngx_http_sgtm_courier_same(cf, target, conf) == NGX_OK ? target
                                                                       : NULL;
     }
@@ -184,6 +187,7 @@ ngx_http_sgtm_courier_target(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
     target->server = cscf;
     target->courier = conf->courier;
     target->api_secret = conf->api_secret;
+    target->eu = (conf->residency != SGTM_RESIDENCY_ANY);
 
     ngx_rbtree_insert(&smcf->targets, &target->node.node);
     smcf->ntargets++;
@@ -352,8 +356,11 @@ ngx_http_sgtm_courier_location(ngx_conf_t *cf, ngx_http_sgtm_target_t *target)
         }
 
         target->log = ngx_http_sgtm_courier_log(target, *clcfp);
+        target->conf = (*clcfp)->loc_conf[ngx_http_sgtm_module.ctx_index];
 
-        return NGX_OK;
+        return ngx_http_sgtm_residency_init(cf, target->conf,
+                                            (*clcfp)->loc_conf, name,
+                                            target->eu);
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

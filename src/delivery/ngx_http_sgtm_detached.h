@@ -32,6 +32,7 @@ struct ngx_http_sgtm_detached_s {
     ngx_str_t                  headers;    /* "Name: value\r\n" each */
     ngx_str_t                  body;
     unsigned                   log:1;      /* the location has its own log */
+    ngx_uint_t                 region;     /* ngx_http_sgtm_region_e */
     unsigned                   is_mp:1;    /* the body is JSON */
 
     void                     (*handler)(ngx_http_sgtm_detached_t *d);
@@ -74,6 +75,13 @@ ngx_int_t ngx_http_sgtm_detached_fill(ngx_http_request_t *r,
 
 /* what a request was sent by, or NULL: it is a client's */
 ngx_http_sgtm_detached_t *ngx_http_sgtm_detached_get(ngx_http_request_t *r);
+
+/*
+ * Whether stored headers have one of the gate's own, by its name with ": ", and
+ * sets its value.
+ */
+ngx_uint_t ngx_http_sgtm_detached_header(ngx_str_t *headers, ngx_str_t *name,
+    ngx_str_t *value);
 
 /* the path and the arguments of such a request, for proxy_pass */
 ngx_int_t ngx_http_sgtm_detached_uri(ngx_http_request_t *r, ngx_str_t *value);

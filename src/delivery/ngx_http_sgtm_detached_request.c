@@ -84,6 +84,7 @@ static ngx_str_t  ngx_http_sgtm_detached_hops[] = {
     ngx_string("expect"),
     ngx_string("keep-alive"),
     ngx_string("sgtm-credentials"),
+    ngx_string("sgtm-residency"),
     ngx_string("transfer-encoding"),
     ngx_string("upgrade"),
     ngx_null_string
@@ -410,6 +411,41 @@ ngx_http_sgtm_detached_body(ngx_http_request_t *r, ngx_http_sgtm_detached_t *d)
     rb->bufs = cl;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_sgtm_detached_header(ngx_str_t *headers, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    u_char  *p, *end, *last;
+
+    last = headers->data + headers->len;
+
+    for (p = headers->data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, LF);
+        if (end == NULL) {
+            end = last;
+        }
+
+        if ((size_t) (end - p) < name->len
+            || ngx_memcmp(p, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        value->data = p + name->len;
+        value->len = end - value->data;
+
+        while (value->len && value->data[value->len - 1] == CR) {
+            value->len--;
+        }
+
+        return 1;
+    }
+
+    return 0;
 }
 
 

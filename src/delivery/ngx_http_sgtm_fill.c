@@ -228,31 +228,12 @@ ngx_http_sgtm_fill_show_detached(ngx_http_request_t *r,
 }
 
 
-/* it is the first of a stored hit's headers */
-
 static ngx_uint_t
 ngx_http_sgtm_fill_listed(ngx_http_sgtm_detached_t *d, ngx_str_t *list)
 {
-    u_char  *end;
-
     static ngx_str_t  name = ngx_string(NGX_HTTP_SGTM_FILL_HEADER ": ");
 
-    if (d->headers.len <= name.len
-        || ngx_memcmp(d->headers.data, name.data, name.len) != 0)
-    {
-        return 0;
-    }
-
-    list->data = d->headers.data + name.len;
-    list->len = d->headers.len - name.len;
-
-    end = memchr(list->data, CR, list->len);
-
-    if (end) {
-        list->len = end - list->data;
-    }
-
-    return 1;
+    return ngx_http_sgtm_detached_header(&d->headers, &name, list);
 }
 
 

@@ -178,6 +178,7 @@ ngx_http_sgtm_lane_room(ngx_http_sgtm_lane_t *lane, ngx_uint_t *probe)
 void
 ngx_http_sgtm_lane_send(ngx_http_sgtm_lane_t *lane)
 {
+    char                 *why;
     ngx_int_t             rc;
     ngx_uint_t            n;
     ngx_queue_t          *q;
@@ -194,10 +195,22 @@ ngx_http_sgtm_lane_send(ngx_http_sgtm_lane_t *lane)
         q = ngx_queue_head(&lane->ready);
         hit = ngx_queue_data(q, ngx_http_sgtm_hit_t, queue);
 
+        why = NULL;
+
         if (ngx_http_sgtm_lane_now() - hit->record->time
             > NGX_HTTP_SGTM_LANE_OLD)
         {
-            (void) ngx_cpystrn(hit->error, (u_char *) "older than 72 hours",
+            why = "older than 72 hours";
+
+        } else if (ngx_http_sgtm_stamp_region(&hit->detached, hit->record,
+                                              lane->target)
+                   != NGX_OK)
+        {
+            why = "no way into the EU";
+        }
+
+        if (why) {
+            (void) ngx_cpystrn(hit->error, (u_char *) why,
                                NGX_HTTP_SGTM_HIT_ERROR);
 
             ngx_queue_remove(&hit->queue);

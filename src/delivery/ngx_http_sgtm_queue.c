@@ -11,6 +11,7 @@
 #include "../gate/ngx_http_sgtm_handler.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../ops/ngx_http_sgtm_meter.h"
+#include "../place/ngx_http_sgtm_residency.h"
 #include "ngx_http_sgtm_courier.h"
 #include "ngx_http_sgtm_fallback.h"
 #include "ngx_http_sgtm_fill.h"
@@ -25,6 +26,7 @@ static u_char *ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst,
     ngx_str_t *src);
 static size_t ngx_http_sgtm_queue_headers(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, u_char *p);
+static size_t ngx_http_sgtm_queue_own(ngx_http_sgtm_ctx_t *ctx, u_char *p);
 static u_char *ngx_http_sgtm_queue_header(u_char *p, ngx_str_t *name,
     ngx_str_t *value);
 static void ngx_http_sgtm_queue_kept(ngx_http_sgtm_put_t *put);
@@ -32,6 +34,13 @@ static ngx_int_t ngx_http_sgtm_queue_answer(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_int_t rc);
 static void ngx_http_sgtm_queue_late(ngx_http_sgtm_put_t *put);
 static void ngx_http_sgtm_queue_unkept(ngx_http_sgtm_put_t *put);
+
+
+static ngx_str_t  ngx_http_sgtm_queue_names[] = {
+    ngx_string(NGX_HTTP_SGTM_RESIDENCY_HEADER),
+    ngx_string(NGX_HTTP_SGTM_FILL_HEADER),
+    ngx_null_string
+};
 
 
 ngx_uint_t
@@ -196,7 +205,7 @@ ngx_http_sgtm_queue_copy(u_char *p, sgtm_str_t *dst, ngx_str_t *src)
 
 /*
  * Writes the committed headers as text, or with p NULL only counts bytes.  The
- * gate's own comes first.
+ * gate's own are nobody else's.
  */
 
 static size_t
@@ -204,26 +213,15 @@ ngx_http_sgtm_queue_headers(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     u_char *p)
 {
     size_t            size;
-    ngx_str_t         value;
+    ngx_str_t        *own;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    static ngx_str_t  credentials = ngx_string(NGX_HTTP_SGTM_FILL_HEADER);
+    size = ngx_http_sgtm_queue_own(ctx, p);
 
-    size = 0;
-
-    value.len = ngx_http_sgtm_fill_header(ctx, NULL);
-
-    if (value.len) {
-
-        size += credentials.len + 2 + value.len + 2;
-
-        if (p) {
-            value.data = p + credentials.len + 2;
-            (void) ngx_http_sgtm_fill_header(ctx, value.data);
-            p = ngx_http_sgtm_queue_header(p, &credentials, &value);
-        }
+    if (p) {
+        p += size;
     }
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
@@ -231,10 +229,16 @@ ngx_http_sgtm_queue_headers(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len == credentials.len
-                && ngx_strncasecmp(h[i].key.data, credentials.data,
-                                   credentials.len) == 0)
-            {
+            for (own = ngx_http_sgtm_queue_names; own->len; own++) {
+                if (h[i].key.len == own->len
+                    && ngx_strncasecmp(h[i].key.data, own->data, own->len)
+                       == 0)
+                {
+                    break;
+                }
+            }
+
+            if (own->len) {
                 continue;
             }
 
@@ -243,6 +247,46 @@ ngx_http_sgtm_queue_headers(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
             if (p) {
                 p = ngx_http_sgtm_queue_header(p, &h[i].key, &h[i].value);
             }
+        }
+    }
+
+    return size;
+}
+
+
+/* what a stored hit can't be asked again */
+
+static size_t
+ngx_http_sgtm_queue_own(ngx_http_sgtm_ctx_t *ctx, u_char *p)
+{
+    size_t      size;
+    ngx_str_t  *name, value;
+
+    static ngx_str_t  eu = ngx_string("eu");
+
+    size = 0;
+    name = ngx_http_sgtm_queue_names;
+
+    if (ctx->region == NGX_HTTP_SGTM_REGION_EU) {
+
+        size += name[0].len + 2 + eu.len + 2;
+
+        if (p) {
+            p = ngx_http_sgtm_queue_header(p, &name[0], &eu);
+        }
+    }
+
+    value.len = ngx_http_sgtm_fill_header(ctx, NULL);
+
+    if (value.len) {
+
+        size += name[1].len + 2 + value.len + 2;
+
+        if (p) {
+            value.data = p + name[1].len + 2;
+
+            (void) ngx_http_sgtm_fill_header(ctx, value.data);
+            (void) ngx_http_sgtm_queue_header(p, &name[1], &value);
         }
     }
 

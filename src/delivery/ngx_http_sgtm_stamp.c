@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../hit/sgtm_json.h"
+#include "../place/ngx_http_sgtm_residency.h"
 #include "../tenant/ngx_http_sgtm_secrets.h"
 #include "../tenant/ngx_http_sgtm_tenants.h"
 #include "ngx_http_sgtm_stamp.h"
@@ -79,6 +80,27 @@ ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
     }
 
     return ngx_http_sgtm_stamp_ga4(d, record->time, text);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_stamp_region(ngx_http_sgtm_detached_t *d, sgtm_record_t *record,
+    ngx_http_sgtm_target_t *target)
+{
+    ngx_str_t  tenant, headers, eu;
+
+    static ngx_str_t  name = ngx_string(NGX_HTTP_SGTM_RESIDENCY_HEADER ": ");
+
+    *ngx_http_sgtm_str(&tenant) = record->tenant;
+    *ngx_http_sgtm_str(&headers) = record->headers;
+
+    d->region = ngx_http_sgtm_detached_header(&headers, &name, &eu)
+                ? NGX_HTTP_SGTM_REGION_EU
+                : ngx_http_sgtm_residency_kept(target->conf, &tenant);
+
+    return (d->region == NGX_HTTP_SGTM_REGION_EU
+            && !ngx_http_sgtm_residency_has_eu(target->conf))
+           ? NGX_DECLINED : NGX_OK;
 }
 
 

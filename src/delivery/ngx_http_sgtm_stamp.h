@@ -24,6 +24,14 @@
  */
 ngx_int_t ngx_http_sgtm_stamp(ngx_http_sgtm_detached_t *d,
     sgtm_record_t *record, ngx_http_sgtm_target_t *target, u_char **text);
+
+/*
+ * Sets where a record may be sent to, by what was found when it came and what
+ * is said now.  NGX_DECLINED: nowhere.
+ */
+ngx_int_t ngx_http_sgtm_stamp_region(ngx_http_sgtm_detached_t *d,
+    sgtm_record_t *record, ngx_http_sgtm_target_t *target);
+
 void ngx_http_sgtm_stamp_free(ngx_http_sgtm_detached_t *d, u_char *text);
 
 

@@ -5,7 +5,6 @@
 
 
 #include "../ngx_http_sgtm.h"
-#include "../ngx_http_sgtm_variables.h"
 #include "../delivery/ngx_http_sgtm_fallback.h"
 #include "../delivery/ngx_http_sgtm_fill.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
@@ -14,6 +13,7 @@
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../ops/ngx_http_sgtm_meter.h"
 #include "../page/ngx_http_sgtm_script.h"
+#include "../place/ngx_http_sgtm_residency.h"
 #include "../tenant/ngx_http_sgtm_tenants.h"
 #include "../tenant/ngx_http_sgtm_zone.h"
 #include "ngx_http_sgtm_address.h"
@@ -319,19 +319,11 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     ctx->method = r->method_name;
     ctx->args = r->args;
 
-    /* one with a secret is told to nobody else */
-
-    if (ctx->route == NGX_HTTP_SGTM_ROUTE_MP
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
+    if ((ctx->route == NGX_HTTP_SGTM_ROUTE_MP
+         || ctx->route == NGX_HTTP_SGTM_ROUTE_WEBHOOK)
+        && ngx_http_sgtm_mp_args(r, ctx) != NGX_OK)
     {
-        if (ngx_http_sgtm_mp_args(r, ctx) != NGX_OK) {
-            ctx->status = ngx_http_sgtm_gate_fail(ctx);
-
-        } else if (ctx->committed) {
-            ctx->sent = r->args;
-            r->args = ctx->args;
-            ngx_http_sgtm_variables_reset(r);
-        }
+        ctx->status = ngx_http_sgtm_gate_fail(ctx);
     }
 
     if (ctx->status == NGX_DECLINED && !ctx->preview
@@ -482,6 +474,8 @@ ngx_http_sgtm_enter(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ctx->conf = conf;
     ctx->tenant = ngx_http_sgtm_tenants_reader() ? NULL : conf->fixed_tenant;
 
+    ctx->region = NGX_HTTP_SGTM_REGION_UNKNOWN;
+
     ngx_str_null(&ctx->decoded);
 
     ngx_http_sgtm_route(r, ctx);
@@ -619,6 +613,11 @@ ngx_http_sgtm_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     {
         return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_PATH,
                                     NGX_HTTP_NOT_FOUND);
+    }
+
+    if (ngx_http_sgtm_residency_check(r, ctx) != NGX_OK) {
+        return ngx_http_sgtm_refuse(ctx, NGX_HTTP_SGTM_REASON_RESIDENCY,
+                                    NGX_HTTP_SERVICE_UNAVAILABLE);
     }
 
     if (!ctx->preview && ngx_http_sgtm_route_is_hit(ctx->route)

@@ -32,6 +32,8 @@ static ngx_int_t ngx_http_sgtm_overlay_names(ngx_http_sgtm_overlay_t *ov,
 static void ngx_http_sgtm_overlay_consent(ngx_http_sgtm_overlay_t *ov,
     ngx_http_sgtm_loc_conf_t *base);
 static void ngx_http_sgtm_overlay_delivery(ngx_http_sgtm_overlay_t *ov);
+static void ngx_http_sgtm_overlay_upstream(ngx_http_sgtm_overlay_t *ov,
+    ngx_http_sgtm_loc_conf_t *base);
 static void ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov);
 
 
@@ -43,7 +45,8 @@ static void ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov);
     (ngx_http_sgtm_field(CONTAINERS) | ngx_http_sgtm_field(TAG_IDS)           \
      | ngx_http_sgtm_field(TIER) | ngx_http_sgtm_field(FALLBACK)              \
      | ngx_http_sgtm_field(CONSENT_MODE)                                      \
-     | ngx_http_sgtm_field(CONSENT_DEFAULT) | ngx_http_sgtm_field(SCRIPT))
+     | ngx_http_sgtm_field(CONSENT_DEFAULT) | ngx_http_sgtm_field(SCRIPT)     \
+     | ngx_http_sgtm_field(RESIDENCY))
 
 
 ngx_uint_t
@@ -217,11 +220,8 @@ ngx_http_sgtm_overlay_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_overlay_ids(ov, base);
     ngx_http_sgtm_overlay_consent(ov, base);
     ngx_http_sgtm_overlay_delivery(ov);
+    ngx_http_sgtm_overlay_upstream(ov, base);
     ngx_http_sgtm_overlay_features(ov);
-
-    if (sgtm_tenant_has(record, SGTM_TENANT_ENDPOINT)) {
-        *ngx_http_sgtm_str(&ov->conf.endpoint) = record->endpoint;
-    }
 
     if (sgtm_tenant_has(record, SGTM_TENANT_ORIGINS)) {
         ov->conf.origins = ngx_http_sgtm_overlay_list(&ov->origins,
@@ -482,6 +482,41 @@ ngx_http_sgtm_overlay_delivery(ngx_http_sgtm_overlay_t *ov)
     ov->rate.burst = (record->rate.burst - 1) * ov->rate.interval;
 
     conf->rate = &ov->rate;
+}
+
+
+/* its own upstream takes the default's place, never that of the EU */
+
+static void
+ngx_http_sgtm_overlay_upstream(ngx_http_sgtm_overlay_t *ov,
+    ngx_http_sgtm_loc_conf_t *base)
+{
+    const sgtm_tenant_t  *record;
+
+    record = ov->record;
+
+    if (sgtm_tenant_has(record, SGTM_TENANT_ENDPOINT)) {
+        *ngx_http_sgtm_str(&ov->conf.endpoint) = record->endpoint;
+    }
+
+    if (sgtm_tenant_has(record, SGTM_TENANT_RESIDENCY)) {
+        ov->conf.residency = record->residency;
+    }
+
+    if (!sgtm_tenant_has(record, SGTM_TENANT_UPSTREAM)) {
+        return;
+    }
+
+    if (base->upstreams) {
+        ov->upstreams = *base->upstreams;
+
+    } else {
+        ngx_memzero(&ov->upstreams, sizeof(ngx_http_sgtm_upstreams_t));
+    }
+
+    *ngx_http_sgtm_str(&ov->upstreams.name) = record->upstream;
+
+    ov->conf.upstreams = &ov->upstreams;
 }
 
 

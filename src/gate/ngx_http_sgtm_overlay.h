@@ -12,6 +12,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../place/ngx_http_sgtm_residency.h"
 #include "../tenant/ngx_http_sgtm_made.h"
 #include "../tenant/sgtm_tenant.h"
 #include "ngx_http_sgtm_limit.h"
@@ -29,6 +30,7 @@ struct ngx_http_sgtm_overlay_s {
     ngx_http_sgtm_made_t      *tables;     /* NULL: the location's */
     ngx_http_sgtm_made_t      *script;     /* NULL: not asked for, or ready */
     ngx_http_sgtm_rate_t       rate;
+    ngx_http_sgtm_upstreams_t  upstreams;
     ngx_array_t                containers;
     ngx_array_t                tag_ids;
     ngx_array_t                origins;

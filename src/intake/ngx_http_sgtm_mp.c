@@ -6,6 +6,7 @@
 
 #include "../ngx_http_sgtm.h"
 #include "../ngx_http_sgtm_conf.h"
+#include "../ngx_http_sgtm_variables.h"
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_body.h"
 #include "../gate/ngx_http_sgtm_handler.h"
@@ -370,6 +371,13 @@ ngx_http_sgtm_mp_args(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     ctx->args.data = p;
     ctx->args.len = ngx_http_sgtm_mp_strip_secret(p, &r->args) - p;
+
+    if (ctx->committed) {
+        ctx->sent = r->args;
+        r->args = ctx->args;
+
+        ngx_http_sgtm_variables_reset(r);
+    }
 
     return NGX_OK;
 }

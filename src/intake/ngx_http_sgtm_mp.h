@@ -40,7 +40,8 @@ ngx_int_t ngx_http_sgtm_mp_secret(ngx_http_request_t *r,
 
 /*
  * Sets ctx->args, by which a hit is kept, to the request's without the secret:
- * it is added again when the hit is delivered.  NGX_OK or NGX_ERROR.
+ * it is added again when the hit is delivered.  One that goes on now has the
+ * same arguments, and its own in ctx->sent.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_sgtm_mp_args(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);

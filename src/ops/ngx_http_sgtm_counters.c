@@ -118,7 +118,9 @@ static const sgtm_reason_t  ngx_http_sgtm_reasons[] = {
     { sgtm_string("address_limit"), sgtm_string("address"),
       sgtm_string("over the limit") },
     { sgtm_string("quota"), sgtm_string("events"),
-      sgtm_string("over the month's quota") }
+      sgtm_string("over the month's quota") },
+    { sgtm_string("residency"), sgtm_string("residency"),
+      sgtm_string("no way into the EU") }
 };
 
 

@@ -422,11 +422,12 @@ ngx_http_sgtm_tenants_reader(void)
 
 
 ngx_int_t
-ngx_http_sgtm_tenants_endpoint(ngx_pool_t *pool, ngx_str_t *tenant,
-    ngx_str_t *value)
+ngx_http_sgtm_tenants_address(ngx_pool_t *pool, ngx_str_t *tenant,
+    ngx_uint_t field, ngx_str_t *value)
 {
     uint64_t              generation;
     ngx_int_t             rc;
+    const sgtm_str_t     *address;
     const sgtm_tenant_t  *t;
 
     if (ngx_http_sgtm_reader.slot == NULL) {
@@ -439,10 +440,12 @@ ngx_http_sgtm_tenants_endpoint(ngx_pool_t *pool, ngx_str_t *tenant,
                          ngx_http_sgtm_str(tenant));
     rc = NGX_OK;
 
-    if (t && sgtm_tenant_has(t, SGTM_TENANT_ENDPOINT)) {
+    if (t && sgtm_tenant_has(t, field)) {
 
-        value->len = t->endpoint.len;
-        value->data = ngx_pstrdup(pool, (ngx_str_t *) &t->endpoint);
+        address = (field == SGTM_TENANT_UPSTREAM) ? &t->upstream
+                                                  : &t->endpoint;
+        value->len = address->len;
+        value->data = ngx_pstrdup(pool, (ngx_str_t *) address);
 
         if (value->data == NULL) {
             rc = NGX_ERROR;

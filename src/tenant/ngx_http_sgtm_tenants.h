@@ -122,11 +122,12 @@ ngx_uint_t ngx_http_sgtm_tenants_walk(ngx_http_sgtm_records_t *records,
 sgtm_registry_reader_t *ngx_http_sgtm_tenants_reader(void);
 
 /*
- * Sets a value to the endpoint that a tenant's record names, if it does, in
- * memory of the pool.  NGX_OK or NGX_ERROR.
+ * Sets a value to the address that a tenant's record names, if it does, in
+ * memory of the pool: SGTM_TENANT_ENDPOINT or SGTM_TENANT_UPSTREAM.  NGX_OK or
+ * NGX_ERROR.
  */
-ngx_int_t ngx_http_sgtm_tenants_endpoint(ngx_pool_t *pool, ngx_str_t *tenant,
-    ngx_str_t *value);
+ngx_int_t ngx_http_sgtm_tenants_address(ngx_pool_t *pool, ngx_str_t *tenant,
+    ngx_uint_t field, ngx_str_t *value);
 
 /* what workers share of it, NULL: there is none */
 ngx_http_sgtm_records_t *ngx_http_sgtm_tenants_records(
