@@ -3,7 +3,8 @@
 # Each takes a hit over TLS and delivers it over TLS to a tagging server whose
 # certificate is verified, at the path that the example's upstream wants; one
 # with a queue does so also when the tagging server was away, and that of a fleet
-# without its Redis.
+# without its Redis.  The agency's has its customers in records, whose secrets are
+# sealed.
 #
 # Guards against examples that rot: a directive that was renamed, a proxy_set_
 # header that hides the include's, a path that reaches the tagging server
@@ -23,6 +24,12 @@ my $denied = "v=2&tid=$tid&gcs=G100&gcd=13p3p3p3p5l1&cid=1.2&en=page_view"
              . '&dl=https%3A%2F%2Fshop.example%2F%3Fgclid%3DMARK&_p=1';
 
 my %example = (
+    'agency.conf' => {
+        endpoint => 'sgtm.example.com', path => '/g/collect',
+        denied => 204, script => qr/GTM-ABC1234/, queue => 1,
+        more => '&ep.meta_pixel=123456789&ep.meta_token=EAAB-token',
+        also => \&agency, dir => \&agency_dir,
+    },
     'customer.conf' => {
         endpoint => 'sgtm.example.com', path => '/g/collect',
         denied => 204, script => qr/GTM-ABC1234/, queue => 1,
@@ -55,7 +62,7 @@ is_deeply [sort grep { $_ ne 'sgtm_proxy.conf' } @files],
 
 my $tag = SGTM::Backend->start;
 
-my $front = SGTM::Test->start(<<"EOT", names => 'localhost,sgtm.example.com,G-ABC1234567.fps.goog');
+my $front = SGTM::Test->start(<<"EOT", names => 'localhost,sgtm.example.com,sgtm-eu.example.com,G-ABC1234567.fps.goog');
 server {
     listen               127.0.0.1:%%PORT%% ssl;
     ssl_certificate      %%CERT%%;
@@ -80,7 +87,7 @@ done_testing;
 sub try {
     my ($file, $want) = @_;
 
-    my $t = start($file, $want->{endpoint});
+    my $t = start($file, $want->{endpoint}, $want->{dir});
     my $get = sub { $t->request('GET', $_[0], [], undef, tls => 1) };
 
     $tag->clear;
@@ -91,7 +98,7 @@ sub try {
     my ($hit) = $tag->wait_requests(1);
 
     (my $uri = $hit->{uri}) =~ s/&uafvl=[^&]*//;
-    is $uri, "$want->{path}?$granted", 'and arrives';
+    is $uri, "$want->{path}?$granted" . ($want->{more} || ''), 'and arrives';
     is $hit->{h}{'x-sni'}, $want->{endpoint}, 'at the endpoint that TLS names';
     is $hit->{h}{'x-host'}, $want->{endpoint}, 'and Host';
     is $hit->{h}{'x-forwarded-proto'}, 'https', 'with the scheme';
@@ -119,6 +126,7 @@ sub try {
 
     queue($get, $want) if $want->{queue};
     fleet($t) if $want->{fleet};
+    $want->{also}->($t) if $want->{also};
 
     $t->stop;
 }
@@ -126,6 +134,8 @@ sub try {
 
 sub queue {
     my ($get, $want) = @_;
+
+    my $more = $want->{more} || '';
 
     $tag->stop;
 
@@ -137,7 +147,7 @@ sub queue {
 
     my ($hit) = $tag->wait_requests(1, 10);
 
-    like $hit->{uri}, qr{^\Q$want->{path}?$granted\E&epn\.event_timestamp=\d+$},
+    like $hit->{uri}, qr{^\Q$want->{path}?$granted$more\E&epn\.event_timestamp=\d+$},
          'and arrives later';
     is $hit->{h}{'x-sni'}, $want->{endpoint}, 'at the endpoint';
     is $hit->{h}{'x-host'}, $want->{endpoint}, 'and Host';
@@ -175,11 +185,91 @@ EOT
 }
 
 
+# customers, with secrets that the program seals
+
+sub agency_dir {
+    my ($dir) = @_;
+
+    my $build = $ENV{SGTM_BUILD} || 'release';
+    my $root = SGTM::Run::root();
+    my $tools = $build eq 'release' ? "$root/build" : "$root/build/$build";
+
+    mkdir "$dir/tenants";
+    SGTM::Run::put("$dir/sgtm.keys", 'k1 ' . '5a' x 32 . "\n");
+    chmod 0600, "$dir/sgtm.keys";
+
+    SGTM::Run::put("$dir/tenants/shop.json", <<"EOT");
+{
+  "id": "shop", "agency": "north", "version": 1,
+  "hosts": ["shop.example", "*.shop.example"],
+  "containers": ["GTM-ABC1234"], "tag_ids": ["$tid"],
+  "credentials": {"meta_pixel": "123456789", "meta_token": "EAAB-token"}
+}
+EOT
+
+    SGTM::Run::put("$dir/tenants/more.json", <<'EOT');
+{"tenants": [
+  {"id": "eu", "hosts": ["eu.example"], "tag_ids": ["G-EUEUEUEU00"],
+   "residency": "eu"},
+  {"id": "small", "hosts": ["small.example"], "tag_ids": ["G-SMALL00000"],
+   "rate": "1r/m", "burst": 1}
+]}
+EOT
+
+    my ($status, $text) = run("$tools/sgtm-tenants", 'seal', '--key-file',
+                              "$dir/sgtm.keys", "$dir/tenants");
+    is $status, 0, 'the secrets are sealed' or diag $text;
+
+    return $dir;
+}
+
+
+sub agency {
+    my ($t) = @_;
+
+    my $hit = sub {
+        my ($host, $id, $more) = @_;
+
+        return $t->request('GET', "/metrics/g/collect?v=2&tid=$id&en=a&gcs=G111"
+                           . ($more || ''), [Host => $host], undef,
+                           tls => 1)->{status};
+    };
+
+    $tag->clear;
+
+    is $hit->('www.shop.example', $tid), 204, 'a host below';
+    is $hit->('eu.example', 'G-EUEUEUEU00'), 204, 'a customer of the EU';
+
+    my @hits = $tag->wait_requests(2);
+
+    is $hits[0]{h}{'x-sni'}, 'sgtm.example.com', 'goes anywhere';
+    is $hits[1]{h}{'x-sni'}, 'sgtm-eu.example.com', 'stays there';
+    is $hits[1]{h}{'x-host'}, 'sgtm-eu.example.com', 'by all its names';
+
+    is $hit->('nobody.example', $tid), 404, 'a host of nobody';
+    is $hit->('eu.example', $tid), 403, 'an id of somebody else';
+    is $t->request('GET', '/', [], undef, tls => 1)->{status}, 404,
+       'there is no site';
+
+    is $hit->('small.example', 'G-SMALL00000', "&ep.n=$_"), 204, "hit $_"
+        for 1 .. 3;
+    ok $t->wait_log(qr/ small 0 a 1 G1\S* queued rate_limit /,
+                    file => 'hits.log'), 'a customer over his rate is queued';
+
+    like $t->file('hits.log'),
+         qr/ shop 1 page_view 1 G11\S* forwarded - tagging \d+$/m,
+         'the log tells of the customer';
+    unlike $t->file('hits.log') . $t->file('courier.log'), qr/EAAB-token/,
+           'and not of his token';
+}
+
+
 sub start {
-    my ($file, $endpoint) = @_;
+    my ($file, $endpoint, $prepare) = @_;
 
     my $root = SGTM::Run::root();
     my $dir = SGTM::Run::dir('example');
+    my $own = $prepare ? $prepare->(SGTM::Run::dir('customers')) : $dir;
     my $ca = $front->certificate->{cert};
     my $address = '127.0.0.1:' . $front->port;
     my $load = SGTM::Nginx::load_module({ module => 1 });
@@ -217,13 +307,17 @@ EOT
         s{^load_module[^;]*;}{$main}m or die "$file: load_module";
         s{^http \{}{$http}m or die "$file: http";
         s{include\s+mime\.types;}{} or die "$file: mime.types";
-        s{include\s+sgtm_proxy\.conf}{include $dir/sgtm_proxy.conf}
+        s{include\s+sgtm_proxy\.conf}{include $dir/sgtm_proxy.conf}g
             or die "$file: include";
         s{listen\s+443 ssl http2;}{%%LISTEN_H2(127.0.0.1:%%PORT%% ssl)%%}
             or die "$file: listen";
-        s{/etc/ssl/certs/shop\.example\.crt}{%%CERT%%} or die "$file: cert";
-        s{/etc/ssl/private/shop\.example\.key}{%%KEY%%} or die "$file: key";
-        s{/var/www/shop}{%%DIR%%/html} or die "$file: root";
+        s{^(\s+ssl_certificate\s+)/etc/ssl/certs/[\w.]+;}{$1%%CERT%%;}m
+            or die "$file: cert";
+        s{^(\s+ssl_certificate_key\s+)/etc/ssl/private/[\w.]+;}{$1%%KEY%%;}m
+            or die "$file: key";
+        s{/etc/nginx/(?=tenants;|sgtm\.keys;)}{$own/}g;
+        s{^(\s+root\s+)/var/www/shop;}{$1%%DIR%%/html;}m or !/^\s+root\s/m
+            or die "$file: root";
         s{/var/log/nginx/}{%%DIR%%/}g;
         s{/var/spool/}{%%DIR%%/}g;
         s{127\.0\.0\.1:8081}{127.0.0.1:%%PORT2%%}g;
@@ -234,6 +328,7 @@ EOT
         # the tagging server's address; a name in a variable is looked for
         # among the upstreams before it is resolved
 
+        s{server(\s+)sgtm-eu\.example\.com:443;}{server$1$address;};
         s{server(\s+)\Q$endpoint\E:443;}{server$1$address;}
             or s{(?=^\s+resolver\s)}{upstream $endpoint { server $address; }\n}m
             or die "$file: upstream";
