@@ -33,6 +33,7 @@ typedef enum {
 
 struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     arrival;          /* of the rate limit: nanoseconds */
+    ngx_atomic_t     meter;            /* where the month is: an entry's key */
 
     /* of a fleet's limits, see ngx_http_sgtm_fleet.h */
 
@@ -41,7 +42,6 @@ struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     interval;         /* of the rate, nanoseconds */
     ngx_atomic_t     told;             /* the owner that knows the tenant */
 
-    ngx_atomic_t     meter;            /* where the month is: an entry's key */
     ngx_atomic_t     events;
     ngx_atomic_t     upstream[NGX_HTTP_SGTM_UPSTREAM_N];
     ngx_atomic_t     dispositions[NGX_HTTP_SGTM_DISPOSITION_N];
