@@ -3,8 +3,8 @@
 # Each takes a hit over TLS and delivers it over TLS to a tagging server whose
 # certificate is verified, at the path that the example's upstream wants; one
 # with a queue does so also when the tagging server was away, and that of a fleet
-# without its Redis.  The agency's has its customers in records, whose secrets are
-# sealed.
+# without its Redis.  The agency's has its customers in records, whose secrets
+# are sealed.
 #
 # Guards against examples that rot: a directive that was renamed, a proxy_set_
 # header that hides the include's, a path that reaches the tagging server
@@ -219,8 +219,6 @@ EOT
     my ($status, $text) = run("$tools/sgtm-tenants", 'seal', '--key-file',
                               "$dir/sgtm.keys", "$dir/tenants");
     is $status, 0, 'the secrets are sealed' or diag $text;
-
-    return $dir;
 }
 
 
@@ -269,7 +267,6 @@ sub start {
 
     my $root = SGTM::Run::root();
     my $dir = SGTM::Run::dir('example');
-    my $own = $prepare ? $prepare->(SGTM::Run::dir('customers')) : $dir;
     my $ca = $front->certificate->{cert};
     my $address = '127.0.0.1:' . $front->port;
     my $load = SGTM::Nginx::load_module({ module => 1 });
@@ -280,6 +277,7 @@ sub start {
     $proxy =~ s{/etc/ssl/certs/ca-certificates\.crt}{$ca} or die 'no CA';
     SGTM::Run::put("$dir/sgtm_proxy.conf", $proxy);
     files_of_fleet($dir) if $example{$file}{fleet};
+    $prepare->($dir) if $prepare;
 
     my $nobody = SGTM::Run::port();
 
@@ -315,7 +313,6 @@ EOT
             or die "$file: cert";
         s{^(\s+ssl_certificate_key\s+)/etc/ssl/private/[\w.]+;}{$1%%KEY%%;}m
             or die "$file: key";
-        s{/etc/nginx/(?=tenants;|sgtm\.keys;)}{$own/}g;
         s{^(\s+root\s+)/var/www/shop;}{$1%%DIR%%/html;}m or !/^\s+root\s/m
             or die "$file: root";
         s{/var/log/nginx/}{%%DIR%%/}g;
