@@ -365,7 +365,7 @@ build/fuzz/tenant/%.o: src/tenant/%.c
 
 build/fuzz/order: $(ORDER_SRCS:src/%.c=build/fuzz/%.o)
 
-build/fuzz/tenants: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
+build/fuzz/tenants build/fuzz/fill: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
 
 .PRECIOUS: build/unit/intake/%.o build/unit/lib/%.o build/unit/tenant/%.o \
     build/fuzz/intake/%.o build/fuzz/lib/%.o build/fuzz/tenant/%.o
