@@ -166,6 +166,22 @@ subtest 'three machines' => sub {
     is $t[0]->get($uri, Host => 'c.example')->{status}, 204,
        'nor anything of another tenant';
 
+    # a change is one of all of them, hit by hit
+
+    for my $n (2 .. 21) {
+        my ($old, $new) = map { 'G-CHANGE' . ($_ + 1000) } $n - 1, $n;
+
+        $redis->put($prefix, { c => record('c', $n, tag_ids => [$new]) });
+
+        next if $n % 5;
+
+        comes { !grep { $_->get($uri =~ s/G-\w+/$new/r,
+                                Host => 'c.example')->{status} != 204 } @t } 'a change, on three machines';
+        is join(' ', map { $_->get($uri =~ s/G-\w+/$old/r,
+                                   Host => 'c.example')->{status} } @t),
+           '403 403 403', 'which is all that is in force';
+    }
+
     # Redis stops while they are at it
 
     my @load = (2, 0.4, 0.4);
