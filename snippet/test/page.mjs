@@ -3,9 +3,9 @@
  */
 
 import vm from 'node:vm';
-import { bundle } from '../build.mjs';
+import { bundles } from '../build.mjs';
 
-const script = bundle();
+export const scripts = bundles();
 
 export const DENIED = {
     ad_storage: 'denied',
@@ -14,19 +14,10 @@ export const DENIED = {
     ad_personalization: 'denied',
 };
 
-export function settings(over = {}) {
-    return {
-        v: 1,
-        prefix: '/metrics/',
-        script: 't.js',
-        container: '',
-        tag: 'G-ABC1234567',
-        tier: 'enterprise',
-        fallback: 'off',
-        ...over,
-        consent: { mode: 'advanced', default: DENIED, ...over.consent },
-    };
-}
+export const settings = (over = {}) => ({
+    v: 2, p: '/metrics/', s: 't.js', g: 'gtag', i: 'G-ABC1234567',
+    t: 'enterprise', f: 'off', c: 'advanced', d: '0000', r: 'any', ...over,
+});
 
 
 class Element {
@@ -47,11 +38,12 @@ class Element {
  */
 export class Page {
 
-    constructor({ before = '', policies } = {}) {
+    constructor({ before = '', policies, session = {} } = {}) {
         const page = this;
 
         this.scripts = [];
         this.violations = 0;
+        this.session = session;
 
         const names = new Set(policies);
         const head = {
@@ -71,6 +63,7 @@ export class Page {
             document: this.document,
             location: new URL('https://shop.example/'),
             URL,
+            sessionStorage: this.session,
         };
 
         if (policies) {
@@ -122,10 +115,15 @@ export class Page {
         return vm.runInContext(text, this.context);
     }
 
-    /* runs t.js as a tag of the page would; throws what it throws */
+    /*
+     * Runs t.js as a tag of the page would, in the variant that the gateway
+     * would choose; throws what it throws.
+     */
     load(c = settings(), attributes = {},
-         src = 'https://shop.example/metrics/t.js')
+         src = 'https://shop.example/metrics/t.js',
+         variant = c.t === 'starter' && c.r === 'any' ? 'starter' : 'loader')
     {
+        const script = scripts[variant];
         const tag = new Element(attributes);
 
         tag.src = src;

@@ -7,8 +7,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { bundle, header } from '../build.mjs';
-import { DENIED, Page, settings } from './page.mjs';
+import { header } from '../build.mjs';
+import { DENIED, Page, scripts, settings } from './page.mjs';
 
 const GATEWAY = 'https://shop.example/metrics/';
 const GOOGLE = 'https://www.googletagmanager.com/';
@@ -22,35 +22,47 @@ const ROUTING = {
 };
 
 const DEFAULT = ['default', { ...DENIED, wait_for_update: 500 }];
-const container = (over) => settings({ container: 'GTM-ABC1234', ...over });
+const container = (over) => settings({ g: 'gtm', i: 'GTM-ABC1234', ...over });
 
 
 test('the header in src/page is what the sources make', () => {
     const name = '../../src/page/ngx_http_sgtm_snippet.h';
     const text = readFileSync(new URL(name, import.meta.url), 'utf8');
 
-    assert.equal(text, header(bundle()));
+    assert.equal(text, header(scripts));
 });
 
 
-test('the header\'s literals are the script', () => {
-    const script = bundle();
-    const text = header({ head: script.head + '\\"??=\n'.repeat(2000),
-                          tail: script.tail });
+test('the header\'s literals are the scripts, in their order', () => {
+    const all = structuredClone(scripts);
+    const more = '\\"??=\n'.repeat(2000);
+
+    all.light.head += more;
+
+    const text = header(all);
 
     for (const line of text.split('\n')) {
         assert.ok(line.length < 80, line);
     }
 
-    const groups = text.split('ngx_string(').slice(1).map((group) =>
-        group.match(/"(\\.|[^"\\])*"/g)
-             .map((s) => JSON.parse(s.replaceAll('\\?', '?')))
-             .join(''));
-
-    assert.ok(groups.every((g) => g.length <= 4095));
     assert.ok(!/\?\?/.test(text));
-    assert.equal(groups.join(''),
-                 script.head + '\\"??=\n'.repeat(2000) + script.tail);
+
+    const found = text.split('static ngx_str_t  ').slice(1).map((array) =>
+        [array.match(/^\w+/)[0].replace('ngx_http_sgtm_snippet_', ''),
+         array.split('static ngx_http')[0].split('ngx_string(').slice(1)
+              .map((group) => group.match(/"(\\.|[^"\\])*"/g)
+                                   .map((t) => JSON.parse(
+                                       t.replaceAll('\\?', '?')))
+                                   .join(''))]);
+
+    assert.ok(found.every(([, groups]) => groups.every((g) =>
+        g.length <= 4095)));
+    assert.deepEqual(found.map(([name, groups]) => [name, groups.join('')]),
+                     Object.entries(all).flatMap(([name, { head, tail }]) =>
+                         [[`${name}_head`, head], [`${name}_tail`, tail]]));
+    assert.deepEqual([...text.matchAll(/#define \w+_(\w+) +(\d)\n/g)]
+                     .map((m) => m[1] + m[2]),
+                     ['LIGHT0', 'LOADER1', 'STARTER2']);
 });
 
 
@@ -58,7 +70,6 @@ test('a Google tag through the gateway', () => {
     const page = new Page().load();
 
     assert.deepEqual(page.urls, [GATEWAY + GTAG]);
-    assert.equal(page.scripts[0].async, true);
     assert.deepEqual(page.layer()[0], ['@', 'consent', ...DEFAULT]);
     assert.deepEqual(page.layer()[1], ROUTING);
     assert.deepEqual(page.layer()[2], ['@', 'set', ROUTING]);
@@ -84,7 +95,7 @@ test('a container through the gateway, before a tag', () => {
 
 
 test('nothing configured: nothing happens', () => {
-    const page = new Page().load(settings({ tag: '' }));
+    const page = new Page().load(settings({ i: '' }));
 
     assert.deepEqual(page.urls, []);
     assert.deepEqual(page.layer(), []);
@@ -103,15 +114,14 @@ test('gtag() is there for the page, and the page\'s own is kept', () => {
 });
 
 
-for (const over of [{ tag: 'G-abc' }, { tag: 'G-ABC1234567&l=x' },
-                    { tag: '../t.js' }, { tag: 7 },
-                    { tag: '', container: 'G-ABC1234567' },
-                    { tag: '', container: 'GTM-ABC1234#' },
-                    { tag: '', container: 'https://evil.example/' }])
+for (const i of ['G-abc', 'G-ABC1234567&l=x', '../t.js', 7, 'UA-12345-1',
+                 'GTM-ABC1234#', 'https://evil.example/', null])
 {
-    test(`no id at all: ${JSON.stringify(over)}`, () => {
-        assert.deepEqual(new Page().load(settings(over)).urls, []);
-    });
+    for (const t of ['enterprise', 'starter']) {
+        test(`no id at all: ${t}, ${i}`, () => {
+            assert.deepEqual(new Page().load(settings({ i, t })).urls, []);
+        });
+    }
 }
 
 
@@ -145,7 +155,7 @@ for (const [what, src, base] of [
 
 
 test('a script name with folders', () => {
-    const page = new Page().load(settings({ script: 'js/v1/app.js' }), {},
+    const page = new Page().load(settings({ s: 'js/v1/app.js' }), {},
                                  'https://shop.example/m/js/v1/app.js?x');
 
     assert.deepEqual(page.urls, ['https://shop.example/m/' + GTAG]);
@@ -153,7 +163,7 @@ test('a script name with folders', () => {
 
 
 test('a prefix from the settings can\'t leave the page\'s origin', () => {
-    const c = settings({ prefix: '//evil.example/' });
+    const c = settings({ p: '//evil.example/' });
     const page = new Page().load(c, {}, null);
 
     assert.equal(new URL(page.urls[0]).origin, 'https://shop.example');
@@ -164,7 +174,7 @@ test('a prefix from the settings can\'t leave the page\'s origin', () => {
 
 for (const [tier, fallback, before, after] of [
     ['enterprise', 'off', GATEWAY, undefined],
-    ['enterprise', 'client', GATEWAY, undefined],
+    ['enterprise', 'client', GATEWAY, GOOGLE],
     ['enterprise', 'queue', GATEWAY, undefined],
     ['professional', 'off', GATEWAY, undefined],
     ['professional', 'client', GATEWAY, GOOGLE],
@@ -175,8 +185,8 @@ for (const [tier, fallback, before, after] of [
 ]) {
     for (const path of [GTAG, GTM]) {
         test(`${tier}, fallback ${fallback}: ${path}`, () => {
-            const c = path === GTM ? container({ tier, fallback })
-                                   : settings({ tier, fallback });
+            const over = { t: tier, f: fallback, d: '0100' };
+            const c = path === GTM ? container(over) : settings(over);
             const page = new Page().load(c);
 
             assert.deepEqual(page.urls, [before + path]);
@@ -185,8 +195,6 @@ for (const [tier, fallback, before, after] of [
 
             assert.equal(routed.test(JSON.stringify(page.layer())),
                          before === GATEWAY);
-            assert.deepEqual(page.commands('consent'), [DEFAULT]);
-
             page.fail();
 
             assert.deepEqual(page.urls,
@@ -210,7 +218,7 @@ for (const [tier, fallback, before, after] of [
 /* consent */
 
 test('consent mode off pushes no default', () => {
-    const page = new Page().load(settings({ consent: { mode: 'off' } }));
+    const page = new Page().load(settings({ c: 'off' }));
 
     assert.deepEqual(page.commands('consent'), []);
     assert.deepEqual(page.urls, [GATEWAY + GTAG]);
@@ -221,9 +229,7 @@ test('the tenant\'s default', () => {
     const state = { ...DENIED, analytics_storage: 'granted' };
 
     for (const mode of ['basic', 'advanced']) {
-        const page = new Page().load(settings({
-            consent: { mode, default: state },
-        }));
+        const page = new Page().load(settings({ c: mode, d: '0100' }));
 
         assert.deepEqual(page.commands('consent'),
                          [['default', { ...state, wait_for_update: 500 }]]);
@@ -271,7 +277,7 @@ test('a data layer that is being read is only appended to', () => {
     const page = new Page({ before: `
         dataLayer = [{ event: 'a' }];
         seen = [];
-        dataLayer.push = function (e) { seen.push(e); return 7; };
+        dataLayer.push = function (...e) { seen.push(...e); return 7; };
         google_tag_manager = { dataLayer: {}, 'GTM-OTHER1': {} };
     ` }).load(container());
 
@@ -309,9 +315,9 @@ for (const [mode, value, wait, expected] of [
     ['advanced', 'ad_storage=granted, analytics_storage=granted', '2000',
      { ...DENIED, ad_storage: 'granted', analytics_storage: 'granted',
        wait_for_update: 2000 }],
-    ['advanced', 'ad_storage=yes __proto__=granted', '99999999',
+    ['advanced', 'ad_storage=yes __proto__=granted', 'soon',
      { ...DENIED, wait_for_update: 500 }],
-    ['advanced', 'ad_storage=granted"><script>', '-1',
+    ['advanced', 'ad_storage=granted"><script>', '0',
      { ...DENIED, wait_for_update: 500 }],
     ['advanced', 'off', undefined, undefined],
     ['off', 'ad_storage=denied', undefined,
@@ -319,7 +325,7 @@ for (const [mode, value, wait, expected] of [
     ['off', 'nonsense', undefined, undefined],
 ]) {
     test(`data-consent="${value}", consent mode ${mode}`, () => {
-        const page = new Page().load(settings({ consent: { mode } }), {
+        const page = new Page().load(settings({ c: mode }), {
             'data-consent': value,
             ...(wait && { 'data-wait': wait }),
         });
@@ -332,8 +338,7 @@ for (const [mode, value, wait, expected] of [
 
 /* basic: no third host before the visitor agreed */
 
-const basic = (over) => settings({ tier: 'starter',
-                                   consent: { mode: 'basic', ...over } });
+const basic = (over) => settings({ t: 'starter', c: 'basic', ...over });
 
 test('basic: Google\'s hosts wait for the grant', () => {
     const page = new Page().load(basic());
@@ -367,9 +372,8 @@ test('basic: a grant from before, or by default, is enough', () => {
         gtagStub('consent', 'update', { analytics_storage: 'granted' });
     ` }).load(basic()).urls, [GOOGLE + GTAG]);
 
-    assert.deepEqual(new Page().load(basic({
-        default: { analytics_storage: 'granted' },
-    })).urls, [GOOGLE + GTAG]);
+    assert.deepEqual(new Page().load(basic({ d: '0100' })).urls,
+                     [GOOGLE + GTAG]);
 });
 
 
@@ -405,8 +409,7 @@ test('basic: a withdrawal counts', () => {
 
 
 test('basic: the gateway itself is no third host, the fallback is', () => {
-    const c = settings({ tier: 'professional', fallback: 'client',
-                         consent: { mode: 'basic' } });
+    const c = settings({ t: 'professional', f: 'client', c: 'basic' });
     const page = new Page().load(c);
 
     assert.deepEqual(page.urls, [GATEWAY + GTAG]);
@@ -434,7 +437,7 @@ for (const [attributes, path] of [
     /* not of the allowed form: as if they were not there */
 
     [{ 'data-container': 'GTM-abc' }, GTM],
-    [{ 'data-container': 'G-ABC1234567' }, GTM],
+    [{ 'data-container': 'G-OTHER99' }, 'gtag/js?id=G-OTHER99'],
     [{ 'data-container': 'GTM-ABC1234&l=x' }, GTM],
     [{ 'data-container': 'GTM-ABC1234\n' }, GTM],
     [{ 'data-container': '//evil.example/' }, GTM],
@@ -470,7 +473,7 @@ test('data-layer names the queue that is used', () => {
 /* policies of the page */
 
 test('the nonce of the tag is passed on', () => {
-    const c = settings({ tier: 'professional', fallback: 'client' });
+    const c = settings({ t: 'professional', f: 'client', c: 'off' });
     const page = new Page().load(c, { nonce: 'r4nd0m' }).fail();
 
     assert.deepEqual(page.scripts.map((s) => s.nonce), ['r4nd0m', 'r4nd0m']);
@@ -479,7 +482,7 @@ test('the nonce of the tag is passed on', () => {
 
 
 test('trusted types: one policy, for both scripts', () => {
-    const c = settings({ tier: 'professional', fallback: 'client' });
+    const c = settings({ t: 'professional', f: 'client', c: 'off' });
     const page = new Page({ policies: ['sgtm'] }).load(c).fail();
 
     assert.deepEqual(page.urls, [GATEWAY + GTAG, GOOGLE + GTAG]);
@@ -558,7 +561,7 @@ for (const [what, before] of [
 ]) {
     test(`never throws: ${what}`, () => {
         for (const tier of ['enterprise', 'professional', 'starter']) {
-            const c = settings({ tier, fallback: 'client' });
+            const c = settings({ t: tier, f: 'client' });
             const page = new Page({ before }).load(c);
 
             for (let i = 0; i < page.scripts.length; i++) {
@@ -579,12 +582,14 @@ test('odd entries and a missing head don\'t keep the tag away', () => {
 });
 
 
-for (const c of ['null', 'undefined', '0', '""', '[]', '{}', '{"tag":1}',
-                 '{"tag":"G-ABC1234567"}', '{"container":{}}'])
+for (const c of ['null', 'undefined', '0', '""', '[]', '{}', '{"i":1}',
+                 '{"i":"G-ABC1234567"}', '{"i":{}}'])
 {
-    test(`never throws: settings ${c}`, () => {
-        new Page().load(c);
-    });
+    for (const variant of ['loader', 'starter']) {
+        test(`never throws: ${variant}, settings ${c}`, () => {
+            new Page().load(c, {}, null, variant);
+        });
+    }
 }
 
 
@@ -592,26 +597,29 @@ for (const c of ['null', 'undefined', '0', '""', '[]', '{}', '{"tag":1}',
 
 for (const value of ['</script><script>hit=1</script>', '");hit=1;("',
                      '\'+(hit=1)+\'', '${hit=1}', 'javascript:hit=1',
-                     '\u2028hit=1\u2029', '\\u0022;hit=1', 'https://evil/'])
+                     '\u2028hit=1\u2029', '\\u0022;hit=1', 'https://evil/',
+                     '__proto__', '\r\nhit=1', '\0'])
 {
-    test(`settings stay data: ${JSON.stringify(value)}`, () => {
-        for (const over of [{ prefix: value }, { script: value },
-                            { container: value },
-                            { tag: value }, { tier: value },
-                            { fallback: value },
-                            { consent: { mode: value } },
-                            { consent: { default: { [value]: value } } }])
-        {
-            for (const src of ['https://shop.example/metrics/t.js', null]) {
-                const page = new Page().load(settings(over), {}, src);
+    for (const variant of ['loader', 'starter']) {
+        test(`settings stay data: ${variant}, ${JSON.stringify(value)}`, () => {
+            for (const key of ['p', 's', 'g', 'i', 't', 'f', 'c', 'd', 'r',
+                               'e'])
+            {
+                for (const src of ['https://shop.example/metrics/t.js', null]) {
+                    const of = key === 'e' ? { [value]: value } : value;
+                    const page = new Page().load(settings({ [key]: of }), {},
+                                                 src, variant);
 
-                assert.equal(page.run('typeof hit'), 'undefined');
+                    page.run(`window.gtag?.('event', ${JSON.stringify(value)})`);
+                    assert.equal(page.run('typeof hit'), 'undefined');
 
-                for (const url of page.urls) {
-                    assert.equal(new URL(url).origin,
-                                 'https://shop.example');
+                    for (const url of page.urls) {
+                        assert.equal(new URL(url).origin, variant === 'loader'
+                            ? 'https://shop.example'
+                            : 'https://www.googletagmanager.com');
+                    }
                 }
             }
-        }
-    });
+        });
+    }
 }
