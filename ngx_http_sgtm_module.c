@@ -309,6 +309,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       0,
       NULL },
 
+    { ngx_string("sgtm_tagging"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_sgtm_loc_conf_t, tagging),
+      ngx_http_sgtm_taggings },
+
     { ngx_string("sgtm_script"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
       ngx_http_sgtm_conf_script_name,
@@ -480,7 +487,10 @@ ngx_http_sgtm_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&smcf->tables, cf->pool, 4,
                        sizeof(ngx_http_sgtm_tables_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&smcf->served, cf->pool, 4,
+                          sizeof(ngx_http_sgtm_loc_conf_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -504,6 +514,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->api_secret = { 0, NULL };
      *     conf->endpoint = { 0, NULL };
+     *     conf->events = NULL;
      *     conf->script_name = { 0, NULL };
      *     conf->tenant = NULL;
      */
@@ -537,6 +548,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->passthrough = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET_SIZE;
     conf->encoded = NGX_CONF_UNSET_UINT;
+    conf->tagging = NGX_CONF_UNSET_UINT;
     conf->debug = NGX_CONF_UNSET;
     conf->residency = NGX_CONF_UNSET_UINT;
     conf->upstreams = NGX_CONF_UNSET_PTR;
@@ -597,6 +609,7 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_SGTM_USER_DATA_PASS);
     ngx_conf_merge_uint_value(conf->encoded, prev->encoded,
                               NGX_HTTP_SGTM_ENCODED_REFUSE);
+    ngx_conf_merge_uint_value(conf->tagging, prev->tagging, SGTM_TAGGING_GTM);
     ngx_conf_merge_value(conf->consent_gpc, prev->consent_gpc, 1);
     ngx_conf_merge_value(conf->passthrough, prev->passthrough, 1);
     ngx_conf_merge_value(conf->debug, prev->debug, 0);

@@ -23,6 +23,7 @@
 #include "gate/sgtm_seen.h"
 #include "lib/sgtm_seal.h"
 #include "tenant/sgtm_form.h"
+#include "tenant/sgtm_tenant.h"
 #include "tenant/sgtm_words.h"
 
 
@@ -152,6 +153,7 @@ typedef enum {
 
 typedef struct ngx_http_sgtm_counters_s  ngx_http_sgtm_counters_t;
 typedef struct ngx_http_sgtm_script_s    ngx_http_sgtm_script_t;
+typedef struct ngx_http_sgtm_template_s  ngx_http_sgtm_template_t;
 typedef struct ngx_http_sgtm_dedup_conf_s  ngx_http_sgtm_dedup_conf_t;
 typedef struct ngx_http_sgtm_dedup_table_s  ngx_http_sgtm_dedup_table_t;
 typedef struct ngx_http_sgtm_dedup_list_s  ngx_http_sgtm_dedup_list_t;
@@ -193,6 +195,9 @@ typedef struct {
 
     ngx_rbtree_t               scripts;    /* ngx_http_sgtm_script_t */
     ngx_rbtree_node_t          scripts_sentinel;
+    ngx_http_sgtm_template_t **templates;  /* that they are made of */
+    ngx_array_t                served;     /* of ngx_http_sgtm_loc_conf_t *:
+                                              gateways */
 
     ngx_http_sgtm_tenants_t   *source;     /* of records; NULL: none */
     ngx_array_t               *endpoints;  /* of ngx_str_t: those that records
@@ -324,6 +329,8 @@ typedef struct {
     size_t                     max_body;
     ngx_uint_t                 encoded;
     ngx_str_t                  script_name;
+    ngx_uint_t                 tagging;
+    const sgtm_tenant_events_t  *events;       /* of a record; NULL: none */
     ngx_flag_t                 debug;
 
     /* made by the merge of a gateway */

@@ -61,6 +61,7 @@ void *ngx_http_sgtm_conf_push(ngx_conf_t *cf, ngx_array_t **list, size_t size);
 #define ngx_http_sgtm_tiers          ((ngx_conf_enum_t *) sgtm_tiers)
 #define ngx_http_sgtm_fallbacks      ((ngx_conf_enum_t *) sgtm_fallbacks)
 #define ngx_http_sgtm_consent_modes  ((ngx_conf_enum_t *) sgtm_consent_modes)
+#define ngx_http_sgtm_taggings       ((ngx_conf_enum_t *) sgtm_taggings)
 
 extern ngx_conf_enum_t  ngx_http_sgtm_deliveries[];
 extern ngx_conf_enum_t  ngx_http_sgtm_consent_conflicts[];

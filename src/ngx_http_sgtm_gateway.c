@@ -13,6 +13,7 @@
 #include "gate/ngx_http_sgtm_header_names.h"
 #include "intake/ngx_http_sgtm_webhook.h"
 #include "page/ngx_http_sgtm_script.h"
+#include "page/ngx_http_sgtm_settings.h"
 #include "place/ngx_http_sgtm_residency.h"
 #include "tenant/ngx_http_sgtm_zone.h"
 
@@ -49,6 +50,7 @@ char *
 ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 {
     ngx_http_core_loc_conf_t   *clcf;
+    ngx_http_sgtm_loc_conf_t  **served;
     ngx_http_sgtm_main_conf_t  *smcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -78,15 +80,24 @@ ngx_http_sgtm_gateway_init(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
                                         conf->residency != SGTM_RESIDENCY_ANY)
            != NGX_OK
         || ngx_http_sgtm_gateway_tables(cf, smcf, conf) != NGX_OK
-        || ngx_http_sgtm_script_create(cf, conf, &conf->prefix) != NGX_OK
+        || ngx_http_sgtm_script_create(cf, conf) != NGX_OK
         || ngx_http_sgtm_fallback_add(cf, conf, clcf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
-    if (!clcf->noname) {
-        ngx_http_sgtm_gateway_warn(cf, conf, clcf);
+    if (clcf->noname) {
+        return NGX_CONF_OK;
     }
+
+    served = ngx_array_push(&smcf->served);
+    if (served == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *served = conf;
+
+    ngx_http_sgtm_gateway_warn(cf, conf, clcf);
 
     return NGX_CONF_OK;
 }
@@ -96,6 +107,8 @@ static void
 ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
     ngx_http_core_loc_conf_t *clcf)
 {
+    ngx_str_t  id;
+
     if (clcf->handler == NULL) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "location \"%V\" has \"sgtm on\" but no \"proxy_pass\": "
@@ -115,6 +128,17 @@ ngx_http_sgtm_gateway_warn(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "location \"%V\" has \"sgtm on\" but no "
                       "\"sgtm_tag_id\": all hits are refused", &clcf->name);
+    }
+
+    ngx_http_sgtm_settings_id(conf, &id);
+
+    if (conf->tagging == SGTM_TAGGING_LIGHT && id.len == 0
+        && !conf->records_only)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "location \"%V\" has \"sgtm_tagging light\" but no id "
+                      "with \"G-\" in \"sgtm_tag_id\": its script sends "
+                      "nothing", &clcf->name);
     }
 
     if (conf->webhooks && ngx_http_sgtm_webhook_stream(conf) == NULL) {

@@ -310,7 +310,8 @@ sub gunzip {
 sub parts {
     my ($body) = @_;
 
-    my ($head, $json, $tail) = $body =~ /\A(.*\()(\{"v":1,.*\}\})(\).*)\z/s;
+    my ($head, $json, $tail) =
+        $body =~ /\A(.*?)(\{"v":2,[^{}]*(?:\{[^{}]*\}[^{}]*)?\})(.*)\z/s;
 
     return ($head || '', $json || '', $tail || '');
 }
@@ -334,14 +335,13 @@ my %default = map { $_ => 'denied' } qw(ad_storage analytics_storage
                                         ad_user_data ad_personalization);
 
 is_deeply(settings($plain->{body}), {
-    v => 1, prefix => '/metrics/', script => 't.js',
-    container => 'GTM-ABC1234', tag => 'G-ABC1234567', tier => 'enterprise',
-    fallback => 'off', consent => { mode => 'off', default => \%default },
+    v => 2, p => '/metrics/', s => 't.js', g => 'gtm', i => 'GTM-ABC1234',
+    t => 'enterprise', f => 'off', c => 'off', d => '0000', r => 'any',
 }, 'with the settings of its tenant');
 
 is($plain->{h}{'content-type'}, 'application/javascript; charset=utf-8',
    'its type');
-is($plain->{h}{'cache-control'}, 'public, max-age=60',
+is($plain->{h}{'cache-control'}, 'public, max-age=55',
    'a change is in force within a minute');
 is($plain->{h}{'x-content-type-options'}, 'nosniff', 'nothing else');
 is($plain->{h}{'cross-origin-resource-policy'}, 'same-site', 'whose it is');
@@ -409,7 +409,7 @@ for my $ae ('identity', 'gzip') {
         is($res->{status}, 304, "304, $ae: $match");
         is($res->{body}, '', 'that has no body');
         is($res->{h}{etag}, $etag{$ae}, 'that says which');
-        is($res->{h}{'cache-control'}, 'public, max-age=60',
+        is($res->{h}{'cache-control'}, 'public, max-age=55',
            'that is fresh for a minute again');
         is_deeply([headers($res, 'Vary')], ['Accept-Encoding'],
                   'that varies as the answer does');
@@ -472,9 +472,9 @@ $client->close;
 
 my $named = get('/named/js/app-1.0.js');
 
-is(settings($named->{body})->{script}, 'js/app-1.0.js',
+is(settings($named->{body})->{s}, 'js/app-1.0.js',
    'sgtm_script gives it another name');
-is(settings($named->{body})->{prefix}, '/named/', 'below the same prefix');
+is(settings($named->{body})->{p}, '/named/', 'below the same prefix');
 is($tag->count, 0, 'nothing of all this has reached the tagging server');
 
 get('/named/t.js');
@@ -483,7 +483,7 @@ is(($tag->wait_requests(1))[0]{uri}, '/t.js',
 
 $tag->clear;
 
-is(settings(get('/bare/t.js')->{body})->{prefix}, '/bare/',
+is(settings(get('/bare/t.js')->{body})->{p}, '/bare/',
    'a prefix without a slash gets one');
 is(get('/metrics/t.js?if=1')->{h}{etag}, $etag{identity},
    'an "if" block has the script of its location');
@@ -527,17 +527,17 @@ sub many {
 }
 
 for my $case (
-    ['tag-only', '', 'G-ABC1234567'],
-    ['google-tag', '', 'GT-ABCD123'],
-    ['ads-only', '', 'AW-123456789'],
-    ['gtm-only', 'GTM-ABC1234', 'AW-123456789'],
+    ['tag-only', 'gtag', 'G-ABC1234567'],
+    ['google-tag', 'gtag', 'GT-ABCD123'],
+    ['ads-only', 'gtag', 'AW-123456789'],
+    ['gtm-only', 'gtm', 'GTM-ABC1234'],
 ) {
-    my ($name, $container, $id) = @$case;
+    my ($name, $tagging, $id) = @$case;
 
     my $settings = settings(many("/$name/t.js"));
 
-    is($settings->{container}, $container, 'the container');
-    is($settings->{tag}, $id, 'the tag');
+    is($settings->{g}, $tagging, 'what is loaded');
+    is($settings->{i}, $id, 'the id');
 }
 
 for my $case (
@@ -550,24 +550,22 @@ for my $case (
 
     my $settings = settings(many("/$name/t.js"));
 
-    is($settings->{tier}, $tier, 'the tier');
-    is($settings->{fallback}, $fallback, 'the fallback');
+    is($settings->{t}, $tier, 'the tier');
+    is($settings->{f}, $fallback, 'the fallback');
 }
 
 for my $case (
-    ['tag-only', 'off', {}],
-    ['basic', 'basic', {}],
-    ['advanced', 'advanced', { analytics_storage => 'granted',
-                               ad_personalization => 'granted' }],
-    ['some', 'advanced', { analytics_storage => 'granted' }],
+    ['tag-only', 'off', '0000'],
+    ['basic', 'basic', '0000'],
+    ['advanced', 'advanced', '0101'],
+    ['some', 'advanced', '0100'],
 ) {
-    my ($name, $mode, $state) = @$case;
+    my ($name, $mode, $default) = @$case;
 
-    my $consent = settings(many("/$name/t.js"))->{consent};
+    my $settings = settings(many("/$name/t.js"));
 
-    is($consent->{mode}, $mode, 'the consent mode');
-    is_deeply($consent->{default}, { %default, %$state },
-              'the consent default');
+    is($settings->{c}, $mode, 'the consent mode');
+    is($settings->{d}, $default, 'the consent default');
 }
 
 
@@ -596,7 +594,7 @@ for my $case (
     like($json, qr/\A[{}":,\\%\/\w.-]+\z/a, 'the settings are harmless bytes');
     unlike($json, qr/\\[^u]|\\u(?!00[0-9a-f]{2})/, 'with whole escapes');
 
-    my $prefix = settings($body)->{prefix};
+    my $prefix = settings($body)->{p};
 
     unlike($prefix, qr/[?#\s]/, 'the prefix is the path of a URL');
     $prefix =~ s/%([0-9A-F]{2})/chr hex $1/ge;
@@ -622,7 +620,7 @@ $tag->restart;
 for my $n (1 .. 3) {
     $t->reload(http(shop => "sgtm_script  a$n.js;"), wait_old => 1);
 
-    is(settings(get("/metrics/a$n.js")->{body})->{script}, "a$n.js",
+    is(settings(get("/metrics/a$n.js")->{body})->{s}, "a$n.js",
        "a reload changes it, $n");
 }
 

@@ -14,9 +14,6 @@
 static sgtm_registry_reader_t *ngx_http_sgtm_overlay_enter(
     ngx_http_sgtm_ctx_t *ctx);
 static void ngx_http_sgtm_overlay_leave(ngx_http_sgtm_ctx_t *ctx);
-static ngx_int_t ngx_http_sgtm_overlay_put(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx, sgtm_registry_reader_t *reader,
-    const sgtm_tenant_t *record);
 static void ngx_http_sgtm_overlay_tenant(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, sgtm_registry_reader_t *reader);
 static size_t ngx_http_sgtm_overlay_room(const sgtm_tenant_t *record,
@@ -35,6 +32,7 @@ static void ngx_http_sgtm_overlay_delivery(ngx_http_sgtm_overlay_t *ov);
 static void ngx_http_sgtm_overlay_upstream(ngx_http_sgtm_overlay_t *ov,
     ngx_http_sgtm_loc_conf_t *base);
 static void ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov);
+static void ngx_http_sgtm_overlay_script(ngx_http_sgtm_overlay_t *ov);
 
 
 /* what t.js tells of */
@@ -46,7 +44,8 @@ static void ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov);
      | ngx_http_sgtm_field(TIER) | ngx_http_sgtm_field(FALLBACK)              \
      | ngx_http_sgtm_field(CONSENT_MODE)                                      \
      | ngx_http_sgtm_field(CONSENT_DEFAULT) | ngx_http_sgtm_field(SCRIPT)     \
-     | ngx_http_sgtm_field(RESIDENCY))
+     | ngx_http_sgtm_field(TAGGING) | ngx_http_sgtm_field(RESIDENCY)          \
+     | ngx_http_sgtm_field(EVENTS))
 
 
 ngx_uint_t
@@ -115,7 +114,7 @@ ngx_http_sgtm_overlay_static(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
                            ngx_http_sgtm_str(&ctx->tenant->node.str));
     }
 
-    return ngx_http_sgtm_overlay_put(r, ctx, reader, record);
+    return ngx_http_sgtm_overlay_record(r, ctx, reader, record);
 }
 
 
@@ -131,7 +130,7 @@ ngx_http_sgtm_overlay_id(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    return ngx_http_sgtm_overlay_put(r, ctx, reader,
+    return ngx_http_sgtm_overlay_record(r, ctx, reader,
                                      sgtm_registry_id(reader->registry,
                                                       ngx_http_sgtm_str(id)));
 }
@@ -185,8 +184,8 @@ ngx_http_sgtm_overlay_leave(ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-ngx_http_sgtm_overlay_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
+ngx_int_t
+ngx_http_sgtm_overlay_record(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     sgtm_registry_reader_t *reader, const sgtm_tenant_t *record)
 {
     ngx_http_sgtm_overlay_t   *ov;
@@ -222,20 +221,13 @@ ngx_http_sgtm_overlay_put(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx,
     ngx_http_sgtm_overlay_delivery(ov);
     ngx_http_sgtm_overlay_upstream(ov, base);
     ngx_http_sgtm_overlay_features(ov);
+    ngx_http_sgtm_overlay_script(ov);
 
     if (sgtm_tenant_has(record, SGTM_TENANT_ORIGINS)) {
         ov->conf.origins = ngx_http_sgtm_overlay_list(&ov->origins,
                                                       record->origins.elts,
                                                       record->origins.nelts,
                                                       sizeof(sgtm_origin_t));
-    }
-
-    if (sgtm_tenant_has(record, SGTM_TENANT_SCRIPT)) {
-        *ngx_http_sgtm_str(&ov->conf.script_name) = record->script;
-    }
-
-    if (record->named & NGX_HTTP_SGTM_OVERLAY_SCRIPT) {
-        ov->conf.script = NULL;
     }
 
     ctx->conf = &ov->conf;
@@ -548,5 +540,32 @@ ngx_http_sgtm_overlay_features(ngx_http_sgtm_overlay_t *ov)
         conf->user_data = (record->features & SGTM_FEATURE_USER_DATA)
                           ? NGX_HTTP_SGTM_USER_DATA_HASH
                           : NGX_HTTP_SGTM_USER_DATA_PASS;
+    }
+}
+
+
+static void
+ngx_http_sgtm_overlay_script(ngx_http_sgtm_overlay_t *ov)
+{
+    const sgtm_tenant_t       *record;
+    ngx_http_sgtm_loc_conf_t  *conf;
+
+    conf = &ov->conf;
+    record = ov->record;
+
+    if (sgtm_tenant_has(record, SGTM_TENANT_SCRIPT)) {
+        *ngx_http_sgtm_str(&conf->script_name) = record->script;
+    }
+
+    if (sgtm_tenant_has(record, SGTM_TENANT_TAGGING)) {
+        conf->tagging = record->tagging;
+    }
+
+    if (sgtm_tenant_has(record, SGTM_TENANT_EVENTS)) {
+        conf->events = &record->events;
+    }
+
+    if (record->named & NGX_HTTP_SGTM_OVERLAY_SCRIPT) {
+        conf->script = NULL;
     }
 }

@@ -14,7 +14,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../place/ngx_http_sgtm_residency.h"
 #include "../tenant/ngx_http_sgtm_made.h"
-#include "../tenant/sgtm_tenant.h"
+#include "../tenant/sgtm_registry.h"
 #include "ngx_http_sgtm_limit.h"
 
 
@@ -59,6 +59,14 @@ ngx_int_t ngx_http_sgtm_overlay_static(ngx_http_request_t *r,
 /* by an id that variables have made */
 ngx_int_t ngx_http_sgtm_overlay_id(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx, ngx_str_t *id);
+
+/*
+ * The same of a record (NULL: there is none) that was found in what the reader
+ * has entered; of ctx, base is read.  Who asks for no request's sake drops it.
+ */
+ngx_int_t ngx_http_sgtm_overlay_record(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx, sgtm_registry_reader_t *reader,
+    const sgtm_tenant_t *record);
 
 /* the request is routed anew: what was found is not in force any more */
 void ngx_http_sgtm_overlay_drop(ngx_http_sgtm_ctx_t *ctx);

@@ -12,6 +12,7 @@
 #include "ngx_http_sgtm_status.h"
 #include "ngx_http_sgtm_status_meter.h"
 #include "ngx_http_sgtm_status_registry.h"
+#include "ngx_http_sgtm_status_scripts.h"
 #include "ngx_http_sgtm_status_spool.h"
 #include "ngx_http_sgtm_status_tenants.h"
 
@@ -306,6 +307,7 @@ ngx_http_sgtm_write_json(ngx_http_sgtm_writer_t *w, ngx_http_sgtm_zone_t *zone)
     if (ngx_http_sgtm_status_spool_json(w, zone) != NGX_OK
         || ngx_http_sgtm_status_registry_json(w) != NGX_OK
         || ngx_http_sgtm_status_meter_json(w) != NGX_OK
+        || ngx_http_sgtm_status_scripts_json(w) != NGX_OK
         || ngx_http_sgtm_status_room(w, NGX_HTTP_SGTM_STATUS_LINE) != NGX_OK)
     {
         return NGX_ERROR;

@@ -4,51 +4,47 @@
  */
 
 
-#include <ngx_config.h>
-#include <ngx_core.h>
-#include <ngx_http.h>
-#include <ngx_md5.h>
-
-#if (NGX_ZLIB)
-#include <zlib.h>
-#endif
-
 #include "../gate/ngx_http_sgtm_overlay.h"
+#include "ngx_http_sgtm_page.h"
 #include "ngx_http_sgtm_script.h"
 #include "ngx_http_sgtm_settings.h"
 #include "ngx_http_sgtm_snippet.h"
 
 
-/* a change of the configuration is in force within a minute */
-#define NGX_HTTP_SGTM_SCRIPT_CACHE  "public, max-age=60"
+/*
+ * A change is in force within a minute: what is left of it is the time that
+ * records take to be loaded.
+ */
+#define NGX_HTTP_SGTM_SCRIPT_CACHE  "public, max-age=55"
 
-/* a strong ETag: the MD5 of what is sent, in quotes */
-#define NGX_HTTP_SGTM_SCRIPT_ETAG   (2 * 16 + 2)
+#define NGX_HTTP_SGTM_SNIPPETS                                                \
+    (sizeof(ngx_http_sgtm_snippets) / sizeof(ngx_http_sgtm_snippet_t))
 
 
-static ngx_int_t ngx_http_sgtm_script_plain(ngx_pool_t *pool,
-    ngx_http_sgtm_script_t *script, ngx_str_t *json);
-static size_t ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts);
-static ngx_int_t ngx_http_sgtm_script_gzip(ngx_pool_t *pool,
-    ngx_pool_t *temp_pool, ngx_http_sgtm_script_t *script);
-static ngx_int_t ngx_http_sgtm_script_etag(ngx_pool_t *pool,
-    ngx_http_sgtm_script_variant_t *v);
+/* of a script that a worker has made of a record */
 
+typedef struct {
+    ngx_str_t                   settings;
+    ngx_http_sgtm_template_t   *template;
+} ngx_http_sgtm_script_key_t;
+
+
+static ngx_int_t ngx_http_sgtm_script_templates(ngx_conf_t *cf,
+    ngx_http_sgtm_main_conf_t *smcf);
+static ngx_uint_t ngx_http_sgtm_script_variant(ngx_http_sgtm_loc_conf_t *conf);
 static ngx_int_t ngx_http_sgtm_script_of_record(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
+static ngx_int_t ngx_http_sgtm_script_make(ngx_http_sgtm_made_t *made,
+    ngx_http_sgtm_script_key_t *key, ngx_uint_t variant);
 static ngx_uint_t ngx_http_sgtm_script_is(ngx_http_sgtm_made_t *made,
     const void *key);
 static ngx_int_t ngx_http_sgtm_script_headers(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *conf, ngx_http_sgtm_script_variant_t *v);
-static ngx_table_elt_t *ngx_http_sgtm_script_header(ngx_http_request_t *r,
-    char *key, ngx_str_t *value);
-static ngx_int_t ngx_http_sgtm_script_cache_control(ngx_http_request_t *r);
+    ngx_http_sgtm_loc_conf_t *conf, ngx_uint_t packed);
 static ngx_int_t ngx_http_sgtm_script_vary(ngx_http_request_t *r);
 
 
 ngx_int_t
-ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
-    ngx_str_t *prefix)
+ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf)
 {
     uint32_t                    hash;
     ngx_str_t                   json;
@@ -57,7 +53,9 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_sgtm_module);
 
-    if (ngx_http_sgtm_settings(cf->temp_pool, conf, prefix, &json) != NGX_OK) {
+    if (ngx_http_sgtm_script_templates(cf, smcf) != NGX_OK
+        || ngx_http_sgtm_settings(cf->pool, conf, &json) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -67,14 +65,29 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
                        ngx_str_rbtree_lookup(&smcf->scripts, &json, hash);
 
     if (conf->script) {
+        (void) ngx_pfree(cf->pool, json.data);
         return NGX_OK;
     }
 
-    script = ngx_http_sgtm_script_make(cf->pool, cf->temp_pool, &json);
+    script = ngx_pcalloc(cf->pool, sizeof(ngx_http_sgtm_script_t));
     if (script == NULL) {
         return NGX_ERROR;
     }
 
+    script->variant = ngx_http_sgtm_script_variant(conf);
+    script->template = smcf->templates[script->variant];
+
+    if (ngx_http_sgtm_template_fill(cf->pool, script->template, &json,
+                                    &script->filled)
+        != NGX_OK
+        || ngx_http_sgtm_template_integrity(script->template, &json,
+                                            script->integrity)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    script->node.str = json;
     script->node.node.key = hash;
 
     ngx_rbtree_insert(&smcf->scripts, &script->node.node);
@@ -85,185 +98,92 @@ ngx_http_sgtm_script_create(ngx_conf_t *cf, ngx_http_sgtm_loc_conf_t *conf,
 }
 
 
-ngx_http_sgtm_script_t *
-ngx_http_sgtm_script_make(ngx_pool_t *pool, ngx_pool_t *temp_pool,
-    ngx_str_t *json)
+static ngx_int_t
+ngx_http_sgtm_script_templates(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf)
 {
-    ngx_http_sgtm_script_t  *script;
+    ngx_uint_t                 i;
+    ngx_http_sgtm_snippet_t   *snippet;
+    ngx_http_sgtm_template_t  *t;
 
-    script = ngx_pcalloc(pool, sizeof(ngx_http_sgtm_script_t));
-
-    if (script == NULL
-        || ngx_http_sgtm_script_plain(pool, script, json) != NGX_OK
-        || ngx_http_sgtm_script_gzip(pool, temp_pool, script) != NGX_OK)
-    {
-        return NULL;
+    if (smcf->templates) {
+        return NGX_OK;
     }
 
-    return script;
-}
-
-
-static ngx_int_t
-ngx_http_sgtm_script_plain(ngx_pool_t *pool, ngx_http_sgtm_script_t *script,
-    ngx_str_t *json)
-{
-    u_char     *p;
-    ngx_str_t  *body;
-
-    body = &script->plain.body;
-
-    body->len = ngx_http_sgtm_script_copy(NULL, ngx_http_sgtm_snippet_head)
-                + json->len
-                + ngx_http_sgtm_script_copy(NULL, ngx_http_sgtm_snippet_tail);
-
-    body->data = ngx_pnalloc(pool, body->len);
-    if (body->data == NULL) {
+    smcf->templates = ngx_palloc(cf->pool, NGX_HTTP_SGTM_SNIPPETS
+                                           * sizeof(void *));
+    if (smcf->templates == NULL) {
         return NGX_ERROR;
     }
 
-    p = body->data;
-    p += ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_head);
+    for (i = 0; i < NGX_HTTP_SGTM_SNIPPETS; i++) {
+        snippet = &ngx_http_sgtm_snippets[i];
 
-    script->node.str.data = p;
-    script->node.str.len = json->len;
-
-    p = ngx_cpymem(p, json->data, json->len);
-
-    (void) ngx_http_sgtm_script_copy(p, ngx_http_sgtm_snippet_tail);
-
-    return ngx_http_sgtm_script_etag(pool, &script->plain);
-}
-
-
-/* copies the parts; without a place to, it only adds up their length */
-
-static size_t
-ngx_http_sgtm_script_copy(u_char *p, ngx_str_t *parts)
-{
-    size_t  len;
-
-    for (len = 0; parts->len; parts++) {
-
-        if (p) {
-            ngx_memcpy(p + len, parts->data, parts->len);
+        t = ngx_http_sgtm_template_create(cf->pool, snippet->head,
+                                          snippet->tail);
+        if (t == NULL) {
+            return NGX_ERROR;
         }
 
-        len += parts->len;
+        smcf->templates[i] = t;
     }
 
-    return len;
-}
-
-
-#if (NGX_ZLIB && NGX_HTTP_GZIP)
-
-static ngx_int_t
-ngx_http_sgtm_script_gzip(ngx_pool_t *pool, ngx_pool_t *temp_pool,
-    ngx_http_sgtm_script_t *script)
-{
-    int         rc;
-    size_t      size;
-    u_char     *out;
-    z_stream    zs;
-    ngx_str_t  *body;
-
-    body = &script->plain.body;
-
-    /* more than any deflate() needs for text of this size */
-
-    size = body->len + body->len / 8 + 128;
-
-    out = ngx_pnalloc(temp_pool, size);
-    if (out == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(&zs, sizeof(z_stream));
-
-    rc = deflateInit2(&zs, Z_BEST_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16,
-                      MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY);
-    if (rc != Z_OK) {
-        ngx_log_error(NGX_LOG_EMERG, pool->log, 0,
-                      "deflateInit2() failed: %d", rc);
-        return NGX_ERROR;
-    }
-
-    zs.next_in = body->data;
-    zs.avail_in = body->len;
-    zs.next_out = out;
-    zs.avail_out = size;
-
-    rc = deflate(&zs, Z_FINISH);
-
-    size -= zs.avail_out;
-
-    (void) deflateEnd(&zs);
-
-    if (rc != Z_STREAM_END) {
-        ngx_log_error(NGX_LOG_EMERG, pool->log, 0, "deflate() failed: %d", rc);
-        return NGX_ERROR;
-    }
-
-    script->gzip.body.len = size;
-    script->gzip.body.data = ngx_pnalloc(pool, size);
-    if (script->gzip.body.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(script->gzip.body.data, out, size);
-
-    return ngx_http_sgtm_script_etag(pool, &script->gzip);
-}
-
-#else
-
-static ngx_int_t
-ngx_http_sgtm_script_gzip(ngx_pool_t *pool, ngx_pool_t *temp_pool,
-    ngx_http_sgtm_script_t *script)
-{
     return NGX_OK;
 }
 
-#endif
 
-
-static ngx_int_t
-ngx_http_sgtm_script_etag(ngx_pool_t *pool, ngx_http_sgtm_script_variant_t *v)
+static ngx_uint_t
+ngx_http_sgtm_script_variant(ngx_http_sgtm_loc_conf_t *conf)
 {
-    u_char     *p;
-    u_char      md5[16];
-    ngx_md5_t   ctx;
+    if (conf->tagging == SGTM_TAGGING_LIGHT) {
+        return NGX_HTTP_SGTM_SNIPPET_LIGHT;
+    }
 
-    ngx_md5_init(&ctx);
-    ngx_md5_update(&ctx, v->body.data, v->body.len);
-    ngx_md5_final(md5, &ctx);
+    /* what may not leave a region goes by the gateway, whatever the tier */
 
-    p = ngx_pnalloc(pool, NGX_HTTP_SGTM_SCRIPT_ETAG);
-    if (p == NULL) {
+    return (conf->tier == NGX_HTTP_SGTM_TIER_STARTER
+            && conf->residency == SGTM_RESIDENCY_ANY)
+           ? NGX_HTTP_SGTM_SNIPPET_STARTER : NGX_HTTP_SGTM_SNIPPET_LOADER;
+}
+
+
+ngx_int_t
+ngx_http_sgtm_script_integrity(ngx_http_request_t *r,
+    ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *variant, u_char *integrity)
+{
+    ngx_str_t                   json;
+    ngx_uint_t                  n;
+    ngx_http_sgtm_main_conf_t  *smcf;
+
+    if (conf->script) {
+        *variant = ngx_http_sgtm_snippets[conf->script->variant].name;
+        ngx_memcpy(integrity, conf->script->integrity,
+                   NGX_HTTP_SGTM_INTEGRITY);
+        return NGX_OK;
+    }
+
+    if (ngx_http_sgtm_settings(r->pool, conf, &json) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    v->etag.len = NGX_HTTP_SGTM_SCRIPT_ETAG;
-    v->etag.data = p;
+    n = ngx_http_sgtm_script_variant(conf);
+    *variant = ngx_http_sgtm_snippets[n].name;
 
-    *p++ = '"';
-    p = ngx_hex_dump(p, md5, sizeof(md5));
-    *p = '"';
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
 
-    return NGX_OK;
+    return ngx_http_sgtm_template_integrity(smcf->templates[n], &json,
+                                            integrity);
 }
 
 
 ngx_int_t
 ngx_http_sgtm_script_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                        rc;
-    ngx_buf_t                       *b;
-    ngx_chain_t                      out;
-    ngx_http_sgtm_ctx_t             *ctx;
-    ngx_http_sgtm_loc_conf_t        *slcf;
-    ngx_http_sgtm_script_variant_t  *v;
+    ngx_int_t                  rc;
+    ngx_uint_t                 packed;
+    ngx_chain_t               *out;
+    ngx_http_sgtm_ctx_t       *ctx;
+    ngx_http_sgtm_script_t    *script;
+    ngx_http_sgtm_loc_conf_t  *slcf;
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "sgtm script handler");
@@ -281,7 +201,9 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (slcf->script == NULL) {
+    script = slcf->script;
+
+    if (script == NULL) {
         return NGX_HTTP_NOT_FOUND;
     }
 
@@ -290,39 +212,27 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    v = &slcf->script->plain;
+    packed = 0;
 
 #if (NGX_HTTP_GZIP)
-    if (slcf->script->gzip.body.len && ngx_http_gzip_ok(r) == NGX_OK) {
-        v = &slcf->script->gzip;
+    if (script->filled.packed.len && ngx_http_gzip_ok(r) == NGX_OK) {
+        packed = 1;
     }
 #endif
 
-    if (ngx_http_sgtm_script_headers(r, slcf, v) != NGX_OK) {
+    if (ngx_http_sgtm_script_headers(r, slcf, packed) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
+    out = ngx_http_sgtm_template_chain(r->pool, script->template,
+                                       &script->filled, packed);
+    if (out == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->pos = v->body.data;
-    b->last = v->body.data + v->body.len;
-    b->memory = 1;
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_sgtm_page_send(r, "application/javascript", out,
+                  ngx_http_sgtm_template_size(script->template,
+                                              &script->filled, packed));
 }
 
 
@@ -334,29 +244,34 @@ ngx_http_sgtm_script_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_sgtm_script_of_record(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    uint32_t                    hash;
-    ngx_str_t                   json;
-    ngx_http_sgtm_made_t       *made;
-    ngx_http_sgtm_loc_conf_t   *conf;
-    ngx_http_sgtm_main_conf_t  *smcf;
+    uint32_t                     hash;
+    ngx_uint_t                   variant;
+    ngx_http_sgtm_made_t        *made;
+    ngx_http_sgtm_loc_conf_t    *conf;
+    ngx_http_sgtm_main_conf_t   *smcf;
+    ngx_http_sgtm_script_key_t   key;
 
     conf = ctx->conf;
     smcf = ngx_http_get_module_main_conf(r, ngx_http_sgtm_module);
 
-    if (ngx_http_sgtm_settings(r->pool, conf, &conf->prefix, &json) != NGX_OK) {
+    if (ngx_http_sgtm_settings(r->pool, conf, &key.settings) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    hash = ngx_crc32_long(json.data, json.len);
+    hash = ngx_crc32_long(key.settings.data, key.settings.len);
 
     conf->script = (ngx_http_sgtm_script_t *)
-                       ngx_str_rbtree_lookup(&smcf->scripts, &json, hash);
+                       ngx_str_rbtree_lookup(&smcf->scripts, &key.settings,
+                                             hash);
 
     if (conf->script) {
         return NGX_OK;
     }
 
-    made = ngx_http_sgtm_made_find(hash, ngx_http_sgtm_script_is, &json);
+    variant = ngx_http_sgtm_script_variant(conf);
+    key.template = smcf->templates[variant];
+
+    made = ngx_http_sgtm_made_find(hash, ngx_http_sgtm_script_is, &key);
 
     if (made == NULL) {
 
@@ -365,9 +280,7 @@ ngx_http_sgtm_script_of_record(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        made->data = ngx_http_sgtm_script_make(made->pool, r->pool, &json);
-
-        if (made->data == NULL) {
+        if (ngx_http_sgtm_script_make(made, &key, variant) != NGX_OK) {
             ngx_http_sgtm_made_leave(made);
             return NGX_ERROR;
         }
@@ -382,50 +295,82 @@ ngx_http_sgtm_script_of_record(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 }
 
 
-static ngx_uint_t
-ngx_http_sgtm_script_is(ngx_http_sgtm_made_t *made, const void *key)
+static ngx_int_t
+ngx_http_sgtm_script_make(ngx_http_sgtm_made_t *made,
+    ngx_http_sgtm_script_key_t *key, ngx_uint_t variant)
 {
-    const ngx_str_t *json = key;
+    ngx_str_t                json;
+    ngx_http_sgtm_script_t  *script;
 
-    ngx_str_t  *settings;
+    script = ngx_pcalloc(made->pool, sizeof(ngx_http_sgtm_script_t));
+    if (script == NULL) {
+        return NGX_ERROR;
+    }
 
-    settings = &((ngx_http_sgtm_script_t *) made->data)->node.str;
+    json.len = key->settings.len;
+    json.data = ngx_pstrdup(made->pool, &key->settings);
+    if (json.data == NULL) {
+        return NGX_ERROR;
+    }
 
-    return settings->len == json->len
-           && ngx_memcmp(settings->data, json->data, json->len) == 0;
+    script->node.str = json;
+    script->variant = variant;
+    script->template = key->template;
+
+    made->data = script;
+
+    return ngx_http_sgtm_template_fill(made->pool, script->template, &json,
+                                       &script->filled);
+}
+
+
+/* a template of another configuration is another one */
+
+static ngx_uint_t
+ngx_http_sgtm_script_is(ngx_http_sgtm_made_t *made, const void *data)
+{
+    const ngx_http_sgtm_script_key_t *key = data;
+
+    ngx_http_sgtm_script_t  *script;
+
+    script = made->data;
+
+    return script->template == key->template
+           && script->node.str.len == key->settings.len
+           && ngx_memcmp(script->node.str.data, key->settings.data,
+                         key->settings.len)
+              == 0;
 }
 
 
 static ngx_int_t
 ngx_http_sgtm_script_headers(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *slcf, ngx_http_sgtm_script_variant_t *v)
+    ngx_http_sgtm_loc_conf_t *slcf, ngx_uint_t packed)
 {
-    ngx_str_t        *site;
+    ngx_str_t         etag, *site;
     ngx_table_elt_t  *h;
 
     static ngx_str_t  gzip = ngx_string("gzip");
     static ngx_str_t  nosniff = ngx_string("nosniff");
     static ngx_str_t  same = ngx_string("same-site");
     static ngx_str_t  cross = ngx_string("cross-origin");
+    static ngx_str_t  cache = ngx_string(NGX_HTTP_SGTM_SCRIPT_CACHE);
 
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = v->body.len;
+    etag.len = NGX_HTTP_SGTM_ETAG;
+    etag.data = slcf->script->filled.etag;
 
-    ngx_str_set(&r->headers_out.content_type, "application/javascript");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-    ngx_str_set(&r->headers_out.charset, "utf-8");
-
-    if (v == &slcf->script->gzip) {
-        h = ngx_http_sgtm_script_header(r, "Content-Encoding", &gzip);
+    if (packed) {
+        h = ngx_http_sgtm_page_header(r, "Content-Encoding", &gzip);
         if (h == NULL) {
             return NGX_ERROR;
         }
 
         r->headers_out.content_encoding = h;
+
+        etag.data = slcf->script->filled.packed_etag;
     }
 
-    h = ngx_http_sgtm_script_header(r, "ETag", &v->etag);
+    h = ngx_http_sgtm_page_header(r, "ETag", &etag);
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -436,82 +381,16 @@ ngx_http_sgtm_script_headers(ngx_http_request_t *r,
 
     site = slcf->origins ? &cross : &same;
 
-    if (ngx_http_sgtm_script_header(r, "Cross-Origin-Resource-Policy", site)
+    if (ngx_http_sgtm_page_header(r, "Cross-Origin-Resource-Policy", site)
         == NULL
-        || ngx_http_sgtm_script_header(r, "X-Content-Type-Options", &nosniff)
+        || ngx_http_sgtm_page_header(r, "X-Content-Type-Options", &nosniff)
            == NULL
-        || ngx_http_sgtm_script_cache_control(r) != NGX_OK)
+        || ngx_http_sgtm_page_cache_control(r, &cache) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return ngx_http_sgtm_script_vary(r);
-}
-
-
-static ngx_table_elt_t *
-ngx_http_sgtm_script_header(ngx_http_request_t *r, char *key, ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->hash = 1;
-    h->key.len = ngx_strlen(key);
-    h->key.data = (u_char *) key;
-    h->value = *value;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-
-    return h;
-}
-
-
-/* known as nginx's own, so that "expires" changes it and adds no second one */
-
-static ngx_int_t
-ngx_http_sgtm_script_cache_control(ngx_http_request_t *r)
-{
-    ngx_table_elt_t   *h;
-#if (nginx_version < 1023000)
-    ngx_table_elt_t  **cc;
-#endif
-
-    static ngx_str_t  value = ngx_string(NGX_HTTP_SGTM_SCRIPT_CACHE);
-
-    h = ngx_http_sgtm_script_header(r, "Cache-Control", &value);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-#if (nginx_version >= 1023000)
-
-    r->headers_out.cache_control = h;
-
-#else
-
-    if (r->headers_out.cache_control.elts == NULL
-        && ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
-                          sizeof(ngx_table_elt_t *))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    cc = ngx_array_push(&r->headers_out.cache_control);
-    if (cc == NULL) {
-        return NGX_ERROR;
-    }
-
-    *cc = h;
-
-#endif
-
-    return NGX_OK;
 }
 
 
@@ -533,5 +412,5 @@ ngx_http_sgtm_script_vary(ngx_http_request_t *r)
     }
 #endif
 
-    return ngx_http_sgtm_script_header(r, "Vary", &value) ? NGX_OK : NGX_ERROR;
+    return ngx_http_sgtm_page_header(r, "Vary", &value) ? NGX_OK : NGX_ERROR;
 }
