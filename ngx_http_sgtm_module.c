@@ -28,6 +28,7 @@
 #include "intake/ngx_http_sgtm_webhook.h"
 #include "ops/ngx_http_sgtm_meter.h"
 #include "ops/ngx_http_sgtm_status.h"
+#include "page/ngx_http_sgtm_check.h"
 #include "place/ngx_http_sgtm_residency.h"
 
 
@@ -330,6 +331,13 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       offsetof(ngx_http_sgtm_loc_conf_t, debug),
       NULL },
 
+    { ngx_string("sgtm_check"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE1,
+      ngx_http_sgtm_conf_check,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("sgtm_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_sgtm_status,
@@ -550,6 +558,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->encoded = NGX_CONF_UNSET_UINT;
     conf->tagging = NGX_CONF_UNSET_UINT;
     conf->debug = NGX_CONF_UNSET;
+    conf->check = NGX_CONF_UNSET_PTR;
     conf->residency = NGX_CONF_UNSET_UINT;
     conf->upstreams = NGX_CONF_UNSET_PTR;
 
@@ -636,6 +645,7 @@ static void
 ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
     ngx_http_sgtm_loc_conf_t *prev)
 {
+    ngx_conf_merge_ptr_value(conf->check, prev->check, NULL);
     ngx_conf_merge_ptr_value(conf->courier, prev->courier, NULL);
     ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
     ngx_conf_merge_ptr_value(conf->address_rate, prev->address_rate, NULL);

@@ -79,6 +79,7 @@ typedef enum {
     NGX_HTTP_SGTM_ROUTE_MP = SGTM_ROUTE_MP,
     NGX_HTTP_SGTM_ROUTE_MP_DEBUG = SGTM_ROUTE_MP_DEBUG,
     NGX_HTTP_SGTM_ROUTE_WEBHOOK = SGTM_ROUTE_WEBHOOK,
+    NGX_HTTP_SGTM_ROUTE_CHECK = SGTM_ROUTE_CHECK,
     NGX_HTTP_SGTM_ROUTE_N = SGTM_ROUTE_N
 } ngx_http_sgtm_route_e;
 
@@ -332,6 +333,7 @@ typedef struct {
     ngx_uint_t                 tagging;
     const sgtm_tenant_events_t  *events;       /* of a record; NULL: none */
     ngx_flag_t                 debug;
+    ngx_http_complex_value_t  *check;          /* NULL: off */
 
     /* made by the merge of a gateway */
 

@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_fill.h"
 #include "../ops/ngx_http_sgtm_counters.h"
+#include "../page/ngx_http_sgtm_check.h"
 #include "ngx_http_sgtm_answer.h"
 #include "ngx_http_sgtm_handler.h"
 #include "ngx_http_sgtm_log.h"
@@ -268,7 +269,9 @@ ngx_http_sgtm_answer_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->conf->debug && ngx_http_sgtm_answer_debug(r, ctx) != NGX_OK) {
+    if ((ctx->conf->debug || ngx_http_sgtm_check_hit(r, ctx))
+        && ngx_http_sgtm_answer_debug(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

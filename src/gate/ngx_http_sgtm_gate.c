@@ -7,6 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../delivery/ngx_http_sgtm_queue.h"
 #include "../hit/sgtm_user_data.h"
+#include "../page/ngx_http_sgtm_check.h"
 #include "ngx_http_sgtm_address.h"
 #include "ngx_http_sgtm_body.h"
 #include "ngx_http_sgtm_commit.h"
@@ -234,6 +235,38 @@ ngx_http_sgtm_gate_pass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
              && conf->tables->npa;
 
     return ngx_http_sgtm_gate_forward(r, ctx, &rw, &hit, NULL);
+}
+
+
+ngx_int_t
+ngx_http_sgtm_gate_check(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  fresh;
+    sgtm_ga4_t  hit;
+
+    /* what it tells is for the site's own origin, not for others that send */
+
+    ngx_str_null(&ctx->origin);
+
+    rc = ngx_http_sgtm_check_allowed(r, ctx->conf);
+
+    if (rc == NGX_DECLINED) {
+        ctx->disposition = NGX_HTTP_SGTM_REFUSED;
+        ctx->reason = NGX_HTTP_SGTM_REASON_PATH;
+
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    (void) ngx_http_sgtm_gate_signals(ctx, &r->args, &hit);
+
+    if (rc != NGX_OK || ngx_http_sgtm_consent(r, ctx, &hit, &fresh) != NGX_OK) {
+        return ngx_http_sgtm_gate_fail(ctx);
+    }
+
+    r->content_handler = ngx_http_sgtm_check_handler;
+
+    return NGX_DECLINED;
 }
 
 

@@ -39,6 +39,14 @@ ngx_int_t ngx_http_sgtm_gate_preview(ngx_http_request_t *r,
     ngx_http_sgtm_ctx_t *ctx);
 
 /*
+ * The operator's check page, which goes nowhere: whether this request may have
+ * it, and the consent that it carries.  NGX_DECLINED: its content handler is
+ * set.
+ */
+ngx_int_t ngx_http_sgtm_gate_check(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
+
+/*
  * Marks the events that are not to be sent: those that the tenant's record
  * routes another way, and where there is an sgtm_dedup the duplicates, the
  * others being reserved.  NGX_OK: some are left; or the status to answer with.

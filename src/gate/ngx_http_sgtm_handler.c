@@ -256,6 +256,11 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         }
     }
 
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_CHECK) {
+        ctx->status = ngx_http_sgtm_gate_check(r, ctx);
+        return ngx_http_sgtm_finish(r, ctx);
+    }
+
     /* a hit's body is the gate's, a chunked one's length tells itself last */
 
     if ((!ctx->preview || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
@@ -680,7 +685,8 @@ ngx_http_sgtm_end(void *data)
     own = ctx->entered
           && (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT
               || ctx->route == NGX_HTTP_SGTM_ROUTE_CORS
-              || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG)
+              || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG
+              || ctx->route == NGX_HTTP_SGTM_ROUTE_CHECK)
           && r->headers_out.status < NGX_HTTP_BAD_REQUEST;
 
     if (!ctx->committed && !own) {

@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../page/ngx_http_sgtm_check.h"
 #include "ngx_http_sgtm_route.h"
 
 
@@ -41,7 +42,8 @@ static ngx_http_sgtm_methods_t  ngx_http_sgtm_methods[] = {
     { NGX_HTTP_OPTIONS, ngx_string("GET, HEAD, POST, OPTIONS") },
     { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
     { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
-    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") }
+    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
+    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") }
 };
 
 
@@ -77,6 +79,13 @@ ngx_http_sgtm_route(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
            == 0)
     {
         ctx->route = NGX_HTTP_SGTM_ROUTE_SCRIPT;
+        return;
+    }
+
+    if (r->method != NGX_HTTP_OPTIONS
+        && ngx_http_sgtm_check_path(conf, &ctx->path))
+    {
+        ctx->route = NGX_HTTP_SGTM_ROUTE_CHECK;
         return;
     }
 

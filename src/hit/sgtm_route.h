@@ -26,13 +26,14 @@ typedef enum {
     SGTM_ROUTE_MP,                     /* Measurement Protocol */
     SGTM_ROUTE_MP_DEBUG,               /* its validation */
     SGTM_ROUTE_WEBHOOK,                /* an order of a shop */
+    SGTM_ROUTE_CHECK,                  /* the operator's page */
     SGTM_ROUTE_N
 } sgtm_route_e;
 
 
 /*
  * Of a path without a slash before it; a sgtm_route_e, but none of OPAQUE,
- * SCRIPT and CORS, which other things tell.
+ * SCRIPT, CORS and CHECK, which other things tell.
  */
 unsigned sgtm_route_path(const sgtm_str_t *path);
 

@@ -35,7 +35,8 @@ ngx_str_t  ngx_http_sgtm_route_labels[] = {
     ngx_string("cors"),
     ngx_string("mp"),
     ngx_string("mp_debug"),
-    ngx_string("webhook")
+    ngx_string("webhook"),
+    ngx_string("check")
 };
 
 

@@ -128,6 +128,13 @@ ngx_http_sgtm_settings_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
 }
 
 
+void
+ngx_http_sgtm_settings_stream(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id)
+{
+    ngx_http_sgtm_settings_tag_id(conf, 1, id);
+}
+
+
 /*
  * A location's name is decoded, but the script wants the path of a URL: which
  * leaves only ASCII.

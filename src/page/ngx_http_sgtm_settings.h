@@ -34,6 +34,10 @@ ngx_uint_t ngx_http_sgtm_settings_tagging(ngx_http_sgtm_loc_conf_t *conf);
 ngx_int_t ngx_http_sgtm_settings_prefix(ngx_pool_t *pool, ngx_str_t *name,
     ngx_str_t *prefix);
 
+/* the measurement id that hits are sent with; empty: there is none */
+void ngx_http_sgtm_settings_stream(ngx_http_sgtm_loc_conf_t *conf,
+    ngx_str_t *id);
+
 /* the id that the script works with; empty: there is none for it */
 void ngx_http_sgtm_settings_id(ngx_http_sgtm_loc_conf_t *conf, ngx_str_t *id);
 

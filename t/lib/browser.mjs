@@ -73,6 +73,7 @@ const commands = {
     evaluate: (code) => page.evaluate(code),
     wait,
     size: (width, height) => page.setViewportSize({ width, height }),
+    scheme: (colorScheme) => page.emulateMedia({ colorScheme }),
     picture: (path, options) => page.screenshot({ path, ...options }),
     cookies: () => context.cookies(),
     requests: () => requests,

@@ -12,6 +12,7 @@ package SGTM::Browser;
 #     $b->evaluate('document.title');          # the value of an expression
 #     $b->wait('document.title == "b"');       # until it is true, or it dies
 #     $b->size(375, 800);
+#     $b->scheme('dark');                      # what the page's style asks for
 #     $b->picture('page.png', { fullPage => JSON::PP::true() });
 #     $b->cookies;                             # [{ name, value, domain, ... }]
 #     $b->requests;                            # [{ method, url, body, type }]
@@ -100,8 +101,8 @@ sub _answer {
 }
 
 
-for my $name (qw(go click fill press evaluate wait size picture cookies
-                 requests complaints))
+for my $name (qw(go click fill press evaluate wait size scheme picture
+                 cookies requests complaints))
 {
     no strict 'refs';
 
