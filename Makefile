@@ -375,6 +375,30 @@ build/fuzz/tenants build/fuzz/fill: $(TENANT_SRCS:src/%.c=build/fuzz/%.o)
     build/fuzz/tenant/*.d)
 
 
+# and of what pages are looked at for, in src/page
+
+PAGE_SRCS := $(wildcard src/page/sgtm_*.c)
+PAGE_UNITS := $(addprefix build/unit/,head csp)
+PAGE_FUZZERS := $(addprefix build/fuzz/,head csp)
+
+build/unit/page/%.o: src/page/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(CC) $(HIT_CFLAGS) $(UNIT_SAN) -c -o $@ $<
+
+$(PAGE_UNITS): $(PAGE_SRCS:src/%.c=build/unit/%.o)
+
+build/fuzz/page/%.o: src/page/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@)$(FUZZ_CC) $(HIT_CFLAGS) $(FUZZ_SAN) \
+	    -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(PAGE_FUZZERS): $(PAGE_SRCS:src/%.c=build/fuzz/%.o)
+
+.PRECIOUS: build/unit/page/%.o build/fuzz/page/%.o
+
+-include $(wildcard build/unit/page/*.d build/fuzz/page/*.d)
+
+
 # the module, and where it is for another nginx than the one that is installed,
 # that nginx as well
 
