@@ -29,6 +29,7 @@
 #include "ops/ngx_http_sgtm_meter.h"
 #include "ops/ngx_http_sgtm_status.h"
 #include "page/ngx_http_sgtm_check.h"
+#include "page/ngx_http_sgtm_site.h"
 #include "place/ngx_http_sgtm_residency.h"
 
 
@@ -324,6 +325,20 @@ static ngx_command_t  ngx_http_sgtm_commands[] = {
       offsetof(ngx_http_sgtm_loc_conf_t, script_name),
       NULL },
 
+    { ngx_string("sgtm_inject"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE123,
+      ngx_http_sgtm_conf_inject,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("sgtm_csp"),
+      NGX_HTTP_SGTM_HSL|NGX_CONF_TAKE12,
+      ngx_http_sgtm_conf_csp,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("sgtm_debug"),
       NGX_HTTP_SGTM_HSL|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -397,7 +412,8 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
     /* a status without a gateway has counters to show, too: all zero */
 
     if (ngx_http_sgtm_zone_add(cf, smcf) != NGX_OK
-        || ngx_http_sgtm_tenants_read(cf, smcf) != NGX_OK)
+        || ngx_http_sgtm_tenants_read(cf, smcf) != NGX_OK
+        || ngx_http_sgtm_site_resolve_all(cf, smcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -418,7 +434,7 @@ ngx_http_sgtm_postconfiguration(ngx_conf_t *cf)
 
     ngx_http_sgtm_answer_init();
 
-    return NGX_OK;
+    return ngx_http_sgtm_site_init(cf, smcf);
 }
 
 
@@ -498,6 +514,12 @@ ngx_http_sgtm_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&smcf->served, cf->pool, 4,
                           sizeof(ngx_http_sgtm_loc_conf_t *))
+           != NGX_OK
+        || ngx_array_init(&smcf->tags, cf->pool, 4,
+                          sizeof(ngx_http_sgtm_tags_t *))
+           != NGX_OK
+        || ngx_array_init(&smcf->sites, cf->pool, 4,
+                          sizeof(ngx_http_sgtm_site_t *))
            != NGX_OK)
     {
         return NULL;
@@ -524,6 +546,7 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
      *     conf->endpoint = { 0, NULL };
      *     conf->events = NULL;
      *     conf->script_name = { 0, NULL };
+     *     conf->site = NULL;
      *     conf->tenant = NULL;
      */
 
@@ -561,6 +584,8 @@ ngx_http_sgtm_create_loc_conf(ngx_conf_t *cf)
     conf->check = NGX_CONF_UNSET_PTR;
     conf->residency = NGX_CONF_UNSET_UINT;
     conf->upstreams = NGX_CONF_UNSET_PTR;
+    conf->inject = NGX_CONF_UNSET_PTR;
+    conf->csp = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -633,11 +658,12 @@ ngx_http_sgtm_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_sgtm_residency_merge(conf, prev);
     ngx_http_sgtm_merge_lists(conf, prev);
 
-    if (!conf->enable) {
-        return NGX_CONF_OK;
+    if (conf->enable && ngx_http_sgtm_gateway_init(cf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
-    return ngx_http_sgtm_gateway_init(cf, conf);
+    return (ngx_http_sgtm_site_merge(cf, conf) == NGX_OK) ? NGX_CONF_OK
+                                                          : NGX_CONF_ERROR;
 }
 
 
@@ -665,4 +691,6 @@ ngx_http_sgtm_merge_lists(ngx_http_sgtm_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->set, prev->set, NULL);
     ngx_conf_merge_ptr_value(conf->remove, prev->remove, NULL);
     ngx_conf_merge_ptr_value(conf->dedup, prev->dedup, NULL);
+    ngx_conf_merge_ptr_value(conf->inject, prev->inject, NULL);
+    ngx_conf_merge_ptr_value(conf->csp, prev->csp, NULL);
 }

@@ -80,6 +80,7 @@ typedef enum {
     NGX_HTTP_SGTM_ROUTE_MP_DEBUG = SGTM_ROUTE_MP_DEBUG,
     NGX_HTTP_SGTM_ROUTE_WEBHOOK = SGTM_ROUTE_WEBHOOK,
     NGX_HTTP_SGTM_ROUTE_CHECK = SGTM_ROUTE_CHECK,
+    NGX_HTTP_SGTM_ROUTE_CSP = SGTM_ROUTE_CSP,
     NGX_HTTP_SGTM_ROUTE_N = SGTM_ROUTE_N
 } ngx_http_sgtm_route_e;
 
@@ -92,6 +93,17 @@ typedef enum {
 
 #define ngx_http_sgtm_route_is_hit(route)                                     \
     (1 << (route) & NGX_HTTP_SGTM_ROUTES_HIT)
+
+
+/* whether the gateway answers such a request itself */
+
+#define NGX_HTTP_SGTM_ROUTES_OWN                                              \
+    (1 << NGX_HTTP_SGTM_ROUTE_SCRIPT | 1 << NGX_HTTP_SGTM_ROUTE_CORS          \
+     | 1 << NGX_HTTP_SGTM_ROUTE_MP_DEBUG | 1 << NGX_HTTP_SGTM_ROUTE_CHECK     \
+     | 1 << NGX_HTTP_SGTM_ROUTE_CSP)
+
+#define ngx_http_sgtm_route_is_own(route)                                     \
+    (1 << (route) & NGX_HTTP_SGTM_ROUTES_OWN)
 
 
 /* its body is the Measurement Protocol's */
@@ -171,6 +183,8 @@ typedef struct ngx_http_sgtm_addresses_s ngx_http_sgtm_addresses_t;
 typedef struct ngx_http_sgtm_meter_s     ngx_http_sgtm_meter_conf_t;
 typedef struct ngx_http_sgtm_fill_s      ngx_http_sgtm_fill_t;
 typedef struct ngx_http_sgtm_upstreams_s  ngx_http_sgtm_upstreams_t;
+typedef struct ngx_http_sgtm_fit_s       ngx_http_sgtm_fit_t;
+typedef struct ngx_http_sgtm_site_s      ngx_http_sgtm_site_t;
 
 
 /* a tenant that the configuration names */
@@ -199,6 +213,10 @@ typedef struct {
     ngx_http_sgtm_template_t **templates;  /* that they are made of */
     ngx_array_t                served;     /* of ngx_http_sgtm_loc_conf_t *:
                                               gateways */
+
+    ngx_array_t                tags;       /* of ngx_http_sgtm_tags_t *: of
+                                              gateways */
+    ngx_array_t                sites;      /* of ngx_http_sgtm_site_t * */
 
     ngx_http_sgtm_tenants_t   *source;     /* of records; NULL: none */
     ngx_array_t               *endpoints;  /* of ngx_str_t: those that records
@@ -334,6 +352,12 @@ typedef struct {
     const sgtm_tenant_events_t  *events;       /* of a record; NULL: none */
     ngx_flag_t                 debug;
     ngx_http_complex_value_t  *check;          /* NULL: off */
+    ngx_http_sgtm_fit_t       *inject;         /* NULL: off */
+    ngx_http_sgtm_fit_t       *csp;            /* NULL: off */
+
+    /* made by the merge: whose pages are changed, NULL: they are not */
+
+    ngx_http_sgtm_site_t      *site;
 
     /* made by the merge of a gateway */
 

@@ -13,6 +13,7 @@
 #include "gate/ngx_http_sgtm_overlay.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "ops/ngx_http_sgtm_counters.h"
+#include "page/ngx_http_sgtm_site.h"
 #include "place/ngx_http_sgtm_residency.h"
 #include "tenant/ngx_http_sgtm_tenants.h"
 
@@ -30,6 +31,8 @@ static ngx_int_t ngx_http_sgtm_variable_ctx(ngx_http_request_t *r,
 static ngx_int_t ngx_http_sgtm_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 static ngx_int_t ngx_http_sgtm_variable_record(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_sgtm_variable_nonce(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_sgtm_variable_detached(ngx_http_request_t *r,
     uintptr_t data, ngx_str_t *value);
@@ -122,6 +125,9 @@ static ngx_http_variable_t  ngx_http_sgtm_vars[] = {
     { ngx_string("sgtm_gate_time"), NULL, ngx_http_sgtm_variable_ctx,
       (uintptr_t) ngx_http_sgtm_variable_gate_time,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("sgtm_nonce"), NULL, ngx_http_sgtm_variable_nonce,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("sgtm_record"), NULL, ngx_http_sgtm_variable_record,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -392,6 +398,21 @@ ngx_http_sgtm_variable_record(ngx_http_request_t *r,
     v->not_found = 0;
 
     return NGX_OK;
+}
+
+
+/* of a page, which is no gateway's */
+
+static ngx_int_t
+ngx_http_sgtm_variable_nonce(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t  value;
+
+    ngx_str_null(&value);
+
+    return (ngx_http_sgtm_site_nonce(r, &value) == NGX_OK)
+           ? ngx_http_sgtm_variable_set(v, &value) : NGX_ERROR;
 }
 
 

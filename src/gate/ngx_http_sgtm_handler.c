@@ -12,6 +12,7 @@
 #include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../ops/ngx_http_sgtm_meter.h"
+#include "../page/ngx_http_sgtm_csp.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../place/ngx_http_sgtm_residency.h"
 #include "../tenant/ngx_http_sgtm_tenants.h"
@@ -244,6 +245,12 @@ ngx_http_sgtm_start(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT) {
         r->content_handler = ngx_http_sgtm_script_handler;
+        ctx->status = NGX_DECLINED;
+        return NGX_DECLINED;
+    }
+
+    if (ctx->route == NGX_HTTP_SGTM_ROUTE_CSP) {
+        r->content_handler = ngx_http_sgtm_csp_report_handler;
         ctx->status = NGX_DECLINED;
         return NGX_DECLINED;
     }
@@ -680,13 +687,9 @@ ngx_http_sgtm_end(void *data)
         ctx->upstream_status = ngx_http_sgtm_answered(r);
     }
 
-    /* scripts, preflights and validation are answered here, and well */
+    /* scripts, preflights, validation, reports: answered here, and well */
 
-    own = ctx->entered
-          && (ctx->route == NGX_HTTP_SGTM_ROUTE_SCRIPT
-              || ctx->route == NGX_HTTP_SGTM_ROUTE_CORS
-              || ctx->route == NGX_HTTP_SGTM_ROUTE_MP_DEBUG
-              || ctx->route == NGX_HTTP_SGTM_ROUTE_CHECK)
+    own = ctx->entered && ngx_http_sgtm_route_is_own(ctx->route)
           && r->headers_out.status < NGX_HTTP_BAD_REQUEST;
 
     if (!ctx->committed && !own) {

@@ -43,7 +43,8 @@ static ngx_http_sgtm_methods_t  ngx_http_sgtm_methods[] = {
     { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
     { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
     { NGX_HTTP_POST, ngx_string("POST, OPTIONS") },
-    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") }
+    { NGX_HTTP_SGTM_READ, ngx_string("GET, HEAD, OPTIONS") },
+    { NGX_HTTP_POST, ngx_string("POST, OPTIONS") }
 };
 
 

@@ -39,6 +39,7 @@ static const sgtm_path_t  sgtm_paths[] = {
     { sgtm_string("webhook/stripe"), SGTM_PATH_IS, SGTM_ROUTE_WEBHOOK },
     { sgtm_string("webhook/shopify"), SGTM_PATH_IS, SGTM_ROUTE_WEBHOOK },
     { sgtm_string("webhook/woocommerce"), SGTM_PATH_IS, SGTM_ROUTE_WEBHOOK },
+    { sgtm_string("csp"), SGTM_PATH_IS, SGTM_ROUTE_CSP },
     { sgtm_string("gtm.js"), SGTM_PATH_IS, SGTM_ROUTE_TAG },
     { sgtm_string("gtag/js"), SGTM_PATH_IS, SGTM_ROUTE_TAG },
     { sgtm_string("gtag/destination"), SGTM_PATH_IS, SGTM_ROUTE_TAG },

@@ -27,6 +27,7 @@ typedef enum {
     SGTM_ROUTE_MP_DEBUG,               /* its validation */
     SGTM_ROUTE_WEBHOOK,                /* an order of a shop */
     SGTM_ROUTE_CHECK,                  /* the operator's page */
+    SGTM_ROUTE_CSP,                    /* a report of a policy's violation */
     SGTM_ROUTE_N
 } sgtm_route_e;
 

@@ -36,7 +36,8 @@ ngx_str_t  ngx_http_sgtm_route_labels[] = {
     ngx_string("mp"),
     ngx_string("mp_debug"),
     ngx_string("webhook"),
-    ngx_string("check")
+    ngx_string("check"),
+    ngx_string("csp")
 };
 
 

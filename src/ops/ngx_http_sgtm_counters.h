@@ -11,6 +11,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../page/sgtm_csp.h"
 
 
 /* what became of a request that went upstream */
@@ -51,6 +52,7 @@ struct ngx_http_sgtm_counters_s {
     ngx_atomic_t     consent_absent;
     ngx_atomic_t     over[SGTM_OVER_N];
     ngx_atomic_t     reasons[NGX_HTTP_SGTM_REASON_N];
+    ngx_atomic_t     csp[SGTM_CSP_N];
 };
 
 

@@ -61,6 +61,7 @@ static const ngx_str_t *ngx_http_sgtm_label_disposition(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_reason(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_upstream(ngx_uint_t i);
 static const ngx_str_t *ngx_http_sgtm_label_over(ngx_uint_t i);
+static const ngx_str_t *ngx_http_sgtm_label_csp(ngx_uint_t i);
 
 
 static ngx_http_sgtm_family_t  ngx_http_sgtm_families[] = {
@@ -113,6 +114,11 @@ static ngx_http_sgtm_family_t  ngx_http_sgtm_families[] = {
       ngx_string("Hits past a limit that Google documents for GA4."),
       ngx_string("limit"), ngx_http_sgtm_label_over,
       offsetof(ngx_http_sgtm_counters_t, over), 0, SGTM_OVER_N, 1 },
+
+    { ngx_string("csp_violations"), ngx_string("sgtm_csp_violations_total"),
+      ngx_string("Violations of policies that browsers have reported."),
+      ngx_string("directive"), ngx_http_sgtm_label_csp,
+      offsetof(ngx_http_sgtm_counters_t, csp), 0, SGTM_CSP_N, 1 },
 
     { ngx_null_string, ngx_null_string, ngx_null_string, ngx_null_string,
       NULL, 0, 0, 0, 0 }
@@ -664,4 +670,11 @@ static const ngx_str_t *
 ngx_http_sgtm_label_over(ngx_uint_t i)
 {
     return (const ngx_str_t *) &sgtm_over_labels[i];
+}
+
+
+static const ngx_str_t *
+ngx_http_sgtm_label_csp(ngx_uint_t i)
+{
+    return (const ngx_str_t *) &sgtm_csp_labels[i];
 }
