@@ -30,6 +30,7 @@
  *      PID of the worker read, and -n of those hits are delivered: this is
  *      what is measured
  * -K   the tagging server stays until the standard input is closed
+ * -B   a page: requests are answered 200 with it, and so are to be nginx's
  * -H   the digits of "Host: s000000." are those of another one of so many hosts
  *      each time
  */
@@ -60,6 +61,7 @@ typedef struct {
 
 
 static void load_options(int argc, char **argv);
+static void load_file(int opt, const char *name);
 static void load_dump_to(FILE **file, const char *name);
 static void load_read_hits(const char *name);
 static void load_limit(size_t fds);
@@ -134,7 +136,7 @@ load_options(int argc, char **argv)
     int  opt;
 
     while ((opt = getopt(argc, argv, "p:u:f:n:w:c:C:P:d:s:o:a:r:R:D:F:K:"
-                                     "H:"))
+                                     "H:B:"))
            != -1)
     {
 
@@ -146,10 +148,6 @@ load_options(int argc, char **argv)
 
         case 'u':
             load_conf.upstream_port = atoi(optarg);
-            break;
-
-        case 'f':
-            load_read_hits(optarg);
             break;
 
         case 'n':
@@ -204,15 +202,8 @@ load_options(int argc, char **argv)
             load_conf.hosts = strtoul(optarg, NULL, 10);
             break;
 
-        case 'o':
-        case 'a':
-            load_dump_to(opt == 'o' ? &load_conf.requests
-                                    : &load_conf.answers,
-                         optarg);
-            break;
-
         default:
-            exit(2);
+            load_file(opt, optarg);
         }
     }
 
@@ -220,6 +211,33 @@ load_options(int argc, char **argv)
         || !load_conf.connections || !load_number)
     {
         load_die("-p, -u, -f and -n are needed");
+    }
+}
+
+
+static void
+load_file(int opt, const char *name)
+{
+    switch (opt) {
+
+    case 'f':
+        load_read_hits(name);
+        break;
+
+    case 'B':
+        load_read_page(name);
+        break;
+
+    case 'o':
+        load_dump_to(&load_conf.requests, name);
+        break;
+
+    case 'a':
+        load_dump_to(&load_conf.answers, name);
+        break;
+
+    default:
+        exit(2);
     }
 }
 

@@ -43,6 +43,7 @@ typedef struct {
     int              sleeps;           /* rather than poll */
     FILE            *requests;         /* where they are written, or NULL */
     FILE            *answers;
+    load_str_t      *page;             /* what is answered, NULL: 204 */
     load_str_t      *hits;             /* sent in turn */
     size_t           nhits;
 } load_conf_t;
@@ -91,6 +92,19 @@ void load_keep(void);
 void load_digits(unsigned char *p, int digits, size_t n);
 
 uint64_t load_now(void);
+
+/* as a tagging server answers a hit */
+extern const char    load_no_content[];
+extern const size_t  load_no_content_len;
+
+/* reads a file: from now on it is what all requests are answered with */
+void load_read_page(const char *name);
+
+/* ends the process if an answer is not the one that is due */
+void load_judge(const unsigned char *p, size_t len);
+
+/* of the message that begins at p, or 0 as long as that can't be told */
+size_t load_length(unsigned char *p, size_t len);
 
 /* prints the reason and ends the process */
 void load_die(const char *fmt, ...) __attribute__((noreturn));

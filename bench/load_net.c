@@ -53,7 +53,6 @@ static void load_accept(load_conn_t *c);
 static void load_requested(load_conn_t *c);
 static void load_answer(load_conn_t *c);
 static size_t load_message(load_conn_t *c);
-static size_t load_length(unsigned char *p, size_t len);
 static load_conn_t *load_add(int fd, void (*handler)(load_conn_t *c));
 static void load_write(int fd, const void *data, size_t len);
 static void load_dump(FILE *file, size_t len);
@@ -79,25 +78,6 @@ static size_t           load_nheld;
 
 static load_result_t   *load_result;
 static unsigned char    load_scratch[LOAD_BUFFER];
-
-
-/* as a tagging server answers a hit */
-
-static const char  load_no_content[] =
-    "HTTP/1.1 204 No Content\r\n"
-    "Cache-Control: no-cache, no-store, must-revalidate\r\n"
-    "Pragma: no-cache\r\n"
-    "Expires: Fri, 01 Jan 1990 00:00:00 GMT\r\n"
-    "Access-Control-Allow-Origin: https://shop.example\r\n"
-    "Access-Control-Allow-Credentials: true\r\n"
-    "Cross-Origin-Resource-Policy: cross-origin\r\n"
-    "Set-Cookie: FPID=FPID2.2.ZGlmZmVyZW50IHZpc2l0b3IgaWQgb25l%2BX0Y9%2Fq4%3D"
-    ".1795000000; Max-Age=63072000; Domain=shop.example; Path=/; Secure; "
-    "HttpOnly; SameSite=Lax\r\n"
-    "Date: Fri, 20 Nov 2026 10:00:00 GMT\r\n"
-    "Server: Google Tag Manager\r\n"
-    "X-XSS-Protection: 0\r\n"
-    "\r\n";
 
 
 void
@@ -424,9 +404,7 @@ load_answered(load_conn_t *c)
 
     ns = load_now() - c->time;
 
-    if (memcmp(load_scratch, "HTTP/1.1 204 ", 13) != 0) {
-        load_die("the answer is not 204: %.*s", (int) len, load_scratch);
-    }
+    load_judge(load_scratch, len);
 
     load_dump(load_conf.answers, len);
 
@@ -511,7 +489,12 @@ load_requested(load_conn_t *c)
 static void
 load_answer(load_conn_t *c)
 {
-    load_write(c->fd, load_no_content, sizeof(load_no_content) - 1);
+    if (load_conf.page) {
+        load_write(c->fd, load_conf.page->data, load_conf.page->len);
+
+    } else {
+        load_write(c->fd, load_no_content, load_no_content_len);
+    }
 }
 
 
@@ -567,35 +550,6 @@ load_message(load_conn_t *c)
     c->got = len;
 
     return 0;
-}
-
-
-/* of the message that begins at p, or 0 as long as that can't be told */
-
-static size_t
-load_length(unsigned char *p, size_t len)
-{
-    size_t          head, body;
-    unsigned char  *end, *field;
-
-    end = memmem(p, len, "\r\n\r\n", 4);
-    if (end == NULL) {
-        return 0;
-    }
-
-    head = (size_t) (end - p) + 4;
-    body = 0;
-
-    field = memmem(p, head, "\r\nContent-Length: ", 18);
-    if (field != NULL) {
-        body = strtoul((char *) field + 18, NULL, 10);
-    }
-
-    if (head + body < len) {
-        load_die("more than one message on a connection");
-    }
-
-    return head + body;
 }
 
 

@@ -91,6 +91,27 @@ sub tenants {
 }
 
 
+# whether pages come with the line, once and where it belongs
+
+sub page {
+    my ($conf, $page, $requests) = @_;
+
+    my ($port, $upstream) = Bench::Nginx::ports();
+    my $answers = Bench::Nginx::dir() . '/answers';
+    my $nginx = Bench::Nginx->start($conf);
+
+    Bench::Load::run(p => $port, u => $upstream, f => $requests, n => 4,
+                     B => $page, a => $answers);
+    $nginx->stop;
+
+    for my $text (Bench::Load::messages($answers)) {
+        die "$conf: no line in the head:\n$text\n" if $text !~
+            m{<head><script async src="/metrics/t\.js"></script>\n<meta };
+        die "$conf: more than one line\n" if $text =~ /t\.js.*t\.js/s;
+    }
+}
+
+
 sub _one {
     my ($conf, $rules, $file, $title, %opt) = @_;
 

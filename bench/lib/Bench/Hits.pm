@@ -125,6 +125,51 @@ sub write {
 sub number { return $NUMBER }
 
 
+# A page and requests for it, in the form of hits: what the site's own server
+# answers, 16 kB with a head like most, and browsers ask for.  (page, requests)
+
+sub page {
+    my ($dir) = @_;
+
+    my ($page, $requests) = ("$dir/page.html", "$dir/page");
+    my $text = "<!DOCTYPE html>\n<html lang=\"en\" class=\"no-js\">\n<head>\n"
+               . "<meta charset=\"utf-8\">\n<title>Trail Runner</title>\n";
+
+    for my $n (1 .. 24) {
+        $text .= "<link rel=\"stylesheet\" href=\"/assets/part-$n.css\">\n"
+                 . "<script defer src=\"/assets/part-$n.js\"></script>\n";
+    }
+
+    $text .= "</head>\n<body>\n";
+    $text .= "<div class=\"item\"><a href=\"/p/" . _number(4) . '">'
+             . _text(40) . "</a><span>" . _number(2) . ".90</span></div>\n"
+        while length $text < 16 * 1024;
+
+    _put($page, "$text</body>\n</html>\n");
+
+    _put($requests, join '', map {
+        my $get = join "\r\n", "GET /p/" . _number(4) . " HTTP/1.1",
+            'Host: shop.example', "User-Agent: $AGENT",
+            'Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8',
+            'Accept-Language: en-US,en;q=0.9', 'Sec-Fetch-Dest: document',
+            'Cookie: PHPSESSID=' . _text(26), '', '';
+
+        length($get) . "\n$get";
+    } 1 .. $NUMBER);
+
+    return ($page, $requests);
+}
+
+
+sub _put {
+    my ($name, $text) = @_;
+
+    open my $fh, '>', $name or die "$name: $!\n";
+    print {$fh} $text;
+    close $fh or die "$name: $!\n";
+}
+
+
 # A file of so many records, of the hosts s000000.example and on; and directives
 # that say of one customer what the first of them does.
 

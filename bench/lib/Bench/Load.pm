@@ -16,7 +16,8 @@ my $program;
 sub build {
     my ($source, $dir) = @_;
 
-    my @files = map { "$source/$_" } qw(load.c load_net.c load.h);
+    my @files = map { "$source/$_" } qw(load.c load_message.c load_net.c
+                                        load.h);
 
     $program = "$dir/load";
 
