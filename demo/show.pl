@@ -2,8 +2,8 @@
 
 # Follows the tagging server's record of hits and prints a line an event: what
 # arrived, not what was sent.  Follows the log of its switch too: while there
-# is a file "down", it takes no hits.  And that of changes, which it makes in the
-# file of the shops' records.
+# is a file "down", it takes no hits.  And that of changes, which it makes in
+# the file of the shops' records.
 #
 #     demo/show.pl hits.json switch changes shops.json
 

@@ -140,9 +140,13 @@ ngx_http_sgtm_fallback_is(ngx_http_request_t *r)
 
 
 void
-ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r)
+ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 {
-    if (r->content_handler) {
+    if (r->content_handler
+        && (ctx->preview
+            || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW
+            || ctx->route == NGX_HTTP_SGTM_ROUTE_HEALTH))
+    {
         r->content_handler = ngx_http_sgtm_fallback_pass;
     }
 }

@@ -27,10 +27,12 @@ ngx_uint_t ngx_http_sgtm_fallback_of_tier(ngx_uint_t tier, ngx_uint_t queue);
 ngx_uint_t ngx_http_sgtm_fallback_is(ngx_http_request_t *r);
 
 /*
- * Lets errors of the tagging server through as it sends them, for this request
- * alone: what nginx itself answers still leads to the fallback.
+ * Where what the tagging server answers is an answer, also an error, as to a
+ * preview: lets its errors through as it sends them, for this request alone.
+ * What nginx itself answers still leads to the fallback.
  */
-void ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r);
+void ngx_http_sgtm_fallback_bypass(ngx_http_request_t *r,
+    ngx_http_sgtm_ctx_t *ctx);
 
 /*
  * The content handler: keeps a hit and answers 204, or 503 and "Retry-After",

@@ -42,20 +42,20 @@ ngx_http_sgtm_fill(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
     if (r->content_handler == NULL || !ctx->committed
         || (!ngx_http_sgtm_fill_may(ctx) && ctx->sent.len == 0))
     {
-        return NGX_OK;
+        return NGX_DECLINED;
     }
 
     ngx_http_sgtm_fill_end(r, ctx->fill);
 
     ctx->fill = ngx_pcalloc(r->pool, sizeof(ngx_http_sgtm_fill_t));
     if (ctx->fill == NULL) {
-        return NGX_ERROR;
+        return ngx_http_sgtm_gate_fail(ctx);
     }
 
     ctx->fill->handler = r->content_handler;
     r->content_handler = ngx_http_sgtm_fill_handler;
 
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 
@@ -70,7 +70,7 @@ ngx_http_sgtm_fill_detached(ngx_http_request_t *r)
     if (d == NULL || r->content_handler == NULL
         || (d->sent.len == 0 && !ngx_http_sgtm_fill_listed(d, &list)))
     {
-        return NGX_OK;
+        return NGX_DECLINED;
     }
 
     /* an error_page may have led here from another location */
@@ -80,7 +80,7 @@ ngx_http_sgtm_fill_detached(ngx_http_request_t *r)
     d->fill.handler = r->content_handler;
     r->content_handler = ngx_http_sgtm_fill_handler;
 
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 

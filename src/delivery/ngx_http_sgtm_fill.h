@@ -41,8 +41,8 @@ struct ngx_http_sgtm_fill_s {
 
 /*
  * In the precontent phase, of a gateway's request that is sent now: if it may
- * have something to fill, its content handler becomes one that does.  NGX_OK or
- * NGX_ERROR: no memory.
+ * have something to fill, its content handler becomes one that does.
+ * NGX_DECLINED, or without memory the status to end with.
  */
 ngx_int_t ngx_http_sgtm_fill(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx);
 

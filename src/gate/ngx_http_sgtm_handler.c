@@ -11,7 +11,6 @@
 #include "../intake/ngx_http_sgtm_mp.h"
 #include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
-#include "../ops/ngx_http_sgtm_meter.h"
 #include "../page/ngx_http_sgtm_csp.h"
 #include "../page/ngx_http_sgtm_script.h"
 #include "../place/ngx_http_sgtm_residency.h"
@@ -211,8 +210,7 @@ ngx_http_sgtm_precontent_handler(ngx_http_request_t *r)
     conf = ngx_http_get_module_loc_conf(r, ngx_http_sgtm_module);
 
     if (!conf->enable || r != r->main) {
-        return (ngx_http_sgtm_fill_detached(r) == NGX_OK)
-               ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_sgtm_fill_detached(r);
     }
 
     ctx = ngx_http_sgtm_get_ctx(r);
@@ -338,20 +336,8 @@ ngx_http_sgtm_run(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
         ctx->status = ngx_http_sgtm_gate_fail(ctx);
     }
 
-    if (ctx->status == NGX_DECLINED && !ctx->preview
-        && ngx_http_sgtm_route_is_hit(ctx->route))
-    {
-        ngx_http_sgtm_quota_take(ctx);
-    }
-
-    /* what the tagging server answers here is an answer, also an error */
-
-    if (ctx->preview
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_PREVIEW
-        || ctx->route == NGX_HTTP_SGTM_ROUTE_HEALTH)
-    {
-        ngx_http_sgtm_fallback_bypass(r);
-    }
+    ngx_http_sgtm_quota_take(ctx);
+    ngx_http_sgtm_fallback_bypass(r, ctx);
 
     ctx->gate_time += ngx_http_sgtm_now() - now;
 }
@@ -388,12 +374,10 @@ ngx_http_sgtm_finish(ngx_http_request_t *r, ngx_http_sgtm_ctx_t *ctx)
 
     if (ngx_http_sgtm_queue_is(ctx)) {
         r->content_handler = ngx_http_sgtm_queue_handler;
-
-    } else if (ngx_http_sgtm_fill(r, ctx) != NGX_OK) {
-        return ngx_http_sgtm_answer(r, ctx, ngx_http_sgtm_gate_fail(ctx));
+        return NGX_DECLINED;
     }
 
-    return NGX_DECLINED;
+    return ngx_http_sgtm_fill(r, ctx);
 }
 
 

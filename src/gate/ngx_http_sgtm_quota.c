@@ -5,7 +5,6 @@
 
 
 #include "../ngx_http_sgtm.h"
-#include "../ops/ngx_http_sgtm_meter.h"
 #include "ngx_http_sgtm_overlay.h"
 #include "ngx_http_sgtm_quota.h"
 
@@ -115,6 +114,12 @@ ngx_http_sgtm_quota_take(ngx_http_sgtm_ctx_t *ctx)
     ngx_uint_t            level;
     sgtm_meter_entry_t   *e;
     const sgtm_tenant_t  *record;
+
+    if (ctx->status != NGX_DECLINED || ctx->preview
+        || !ngx_http_sgtm_route_is_hit(ctx->route))
+    {
+        return;
+    }
 
     e = ngx_http_sgtm_meter_entry(ctx);
 

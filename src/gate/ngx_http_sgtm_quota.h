@@ -11,6 +11,7 @@
 
 
 #include "../ngx_http_sgtm.h"
+#include "../ops/ngx_http_sgtm_meter.h"
 
 
 /*
@@ -21,8 +22,9 @@ ngx_int_t ngx_http_sgtm_quota(ngx_http_sgtm_ctx_t *ctx,
     const sgtm_str_t *client);
 
 /*
- * Counts a hit that goes on to the tagging server or into the queue; the first
- * that takes a quota to its limit, or near it, has a line in the log.
+ * Counts a hit if it goes on to the tagging server or into the queue, by
+ * ctx->status; the first that takes a quota to its limit, or near it, has a
+ * line in the log.
  */
 void ngx_http_sgtm_quota_take(ngx_http_sgtm_ctx_t *ctx);
 

@@ -30,7 +30,7 @@ static ngx_int_t ngx_http_sgtm_site_overlay(ngx_http_request_t *r,
     const sgtm_tenant_t *record, ngx_uint_t feature,
     ngx_http_sgtm_tags_t *tags);
 static void ngx_http_sgtm_site_ways(ngx_http_sgtm_tags_t *tags,
-    ngx_uint_t tier, ngx_uint_t fallback);
+    ngx_uint_t tier, ngx_uint_t fallback, ngx_uint_t residency);
 static void ngx_http_sgtm_site_cleanup(void *data);
 
 
@@ -332,7 +332,8 @@ ngx_http_sgtm_site_tags(ngx_http_request_t *r, ngx_http_sgtm_tags_t *of,
     *tags = *of;
     gateway = of->gateway;
 
-    ngx_http_sgtm_site_ways(tags, gateway->tier, gateway->fallback);
+    ngx_http_sgtm_site_ways(tags, gateway->tier, gateway->fallback,
+                            gateway->residency);
 
     reader = ngx_http_sgtm_tenants_reader();
 
@@ -398,7 +399,7 @@ static ngx_int_t
 ngx_http_sgtm_site_overlay(ngx_http_request_t *r, const sgtm_tenant_t *record,
     ngx_uint_t feature, ngx_http_sgtm_tags_t *tags)
 {
-    ngx_uint_t                 tier, fallback;
+    ngx_uint_t                 tier, fallback, residency;
     ngx_http_sgtm_loc_conf_t  *gateway;
 
     if (!sgtm_tenant_feature(record, feature, 1)) {
@@ -422,15 +423,10 @@ ngx_http_sgtm_site_overlay(ngx_http_request_t *r, const sgtm_tenant_t *record,
                    : NGX_HTTP_SGTM_FALLBACK_OFF;
     }
 
-    /* what has to stay in a place is not sent to Google's hosts instead */
+    residency = sgtm_tenant_has(record, SGTM_TENANT_RESIDENCY)
+                ? record->residency : gateway->residency;
 
-    if (sgtm_tenant_has(record, SGTM_TENANT_RESIDENCY)
-        && record->residency != SGTM_RESIDENCY_ANY)
-    {
-        fallback = NGX_HTTP_SGTM_FALLBACK_OFF;
-    }
-
-    ngx_http_sgtm_site_ways(tags, tier, fallback);
+    ngx_http_sgtm_site_ways(tags, tier, fallback, residency);
 
     if (sgtm_tenant_has(record, SGTM_TENANT_TAGGING)) {
         tags->tagging = record->tagging;
@@ -459,9 +455,14 @@ ngx_http_sgtm_site_overlay(ngx_http_request_t *r, const sgtm_tenant_t *record,
 
 static void
 ngx_http_sgtm_site_ways(ngx_http_sgtm_tags_t *tags, ngx_uint_t tier,
-    ngx_uint_t fallback)
+    ngx_uint_t fallback, ngx_uint_t residency)
 {
-    if (tier == NGX_HTTP_SGTM_TIER_STARTER) {
+    /* what has to stay in a place is not sent to Google's hosts instead */
+
+    if (residency != SGTM_RESIDENCY_ANY) {
+        tags->ways = SGTM_CSP_GATEWAY;
+
+    } else if (tier == NGX_HTTP_SGTM_TIER_STARTER) {
         tags->ways = SGTM_CSP_GOOGLE;
 
     } else if (tier == NGX_HTTP_SGTM_TIER_PROFESSIONAL

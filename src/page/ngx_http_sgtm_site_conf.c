@@ -5,6 +5,7 @@
 
 
 #include "../ngx_http_sgtm_conf.h"
+#include "ngx_http_sgtm_settings.h"
 #include "ngx_http_sgtm_site.h"
 #include "sgtm_csp.h"
 
@@ -186,7 +187,7 @@ ngx_http_sgtm_site_gateway(ngx_conf_t *cf, ngx_http_sgtm_main_conf_t *smcf,
     tags->server = ngx_http_conf_get_module_srv_conf(cf,
                                                      ngx_http_core_module);
     tags->gateway = conf;
-    tags->tagging = conf->containers ? SGTM_TAGGING_GTM : SGTM_TAGGING_GTAG;
+    tags->tagging = ngx_http_sgtm_settings_tagging(conf);
 
     tags->script.len = tags->prefix.len + conf->script_name.len;
     tags->script.data = ngx_pnalloc(cf->pool, tags->script.len);
