@@ -383,7 +383,13 @@ subtest 'many tenants' => sub {
     my %etags = reverse %seen;
 
     is keys %etags, $crowd, 'and no other has the same';
-    cmp_ok rss() - $before, '<', 2048, 'the worker does not grow, in kB';
+
+    SKIP: {
+        skip 'the sanitizer keeps what is freed', 1
+            if ($ENV{SGTM_BUILD} || '') eq 'sanitize';
+
+        cmp_ok rss() - $before, '<', 2048, 'the worker does not grow, in kB';
+    }
 
     my $res = script('m17.example');
 

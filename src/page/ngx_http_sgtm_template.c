@@ -217,6 +217,10 @@ ngx_http_sgtm_template_pack(ngx_pool_t *pool, ngx_http_sgtm_template_t *t)
 
     static u_char  begin[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3 };
 
+    ngx_str_set(&t->packed_tail, "");
+    ngx_str_set(&t->inner_head, "");
+    ngx_str_set(&t->inner_tail, "");
+
     t->head_crc = crc32(0, NULL, 0);
     t->tail_crc = t->head_crc;
 
