@@ -22,8 +22,6 @@ static sgtm_noinline unsigned char *sgtm_args_empty(sgtm_args_t *args,
     unsigned char *p);
 static unsigned char *sgtm_args_seek(sgtm_args_t *args, unsigned char **eq);
 static sgtm_noinline void sgtm_args_fill(sgtm_args_t *args);
-static inline void sgtm_args_block(sgtm_args_t *args, size_t n,
-    const unsigned char *p);
 static unsigned char *sgtm_args_long(sgtm_args_t *args, unsigned char **eq);
 static unsigned char *sgtm_args_special(unsigned *bits, unsigned char *p,
     unsigned char *end);
@@ -238,9 +236,8 @@ sgtm_args_seek(sgtm_args_t *args, unsigned char **eq)
 static void
 sgtm_args_fill(sgtm_args_t *args)
 {
-    size_t          i, n, len;
-    uint64_t        within;
-    unsigned char  *p, buf[64];
+    size_t          n, len;
+    unsigned char  *p;
 
     p = args->pos;
     len = (size_t) (args->end - p);
@@ -249,25 +246,7 @@ sgtm_args_fill(sgtm_args_t *args)
         len = SGTM_ARGS_CHUNK;
     }
 
-    for (i = 0, n = 0; len - i >= 64; i += 64, n++) {
-        sgtm_args_block(args, n, p + i);
-    }
-
-    if (i < len) {
-
-        /* no more than there is may be read */
-
-        memset(buf, 0, sizeof(buf));
-        memcpy(buf, p + i, len - i);
-
-        sgtm_args_block(args, n, buf);
-
-        within = ((uint64_t) 1 << (len - i)) - 1;
-
-        args->delims[n] &= within;
-        args->others[n] &= within;
-        n++;
-    }
+    n = sgtm_stops_args(args->delims, args->others, p, len, args->lines);
 
     args->delims[n] = ~(uint64_t) 0;
     args->others[n] = ~(uint64_t) 0;
@@ -284,24 +263,6 @@ sgtm_args_fill(sgtm_args_t *args)
     args->odds.bits = args->others[0];
 
     args->odd = sgtm_args_stop(&args->odds);
-}
-
-
-static inline void
-sgtm_args_block(sgtm_args_t *args, size_t n, const unsigned char *p)
-{
-    sgtm_stops_t  low, high;
-
-    sgtm_stops32(&low, p);
-    sgtm_stops32(&high, p + SGTM_STOPS);
-
-    if (args->lines) {
-        low.delim |= sgtm_stops32_of(p, '\n');
-        high.delim |= sgtm_stops32_of(p + SGTM_STOPS, '\n');
-    }
-
-    args->delims[n] = low.delim | (uint64_t) high.delim << 32;
-    args->others[n] = low.other | (uint64_t) high.other << 32;
 }
 
 

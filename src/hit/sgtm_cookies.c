@@ -10,8 +10,7 @@
 #include "sgtm_stops.h"
 
 
-/* bytes whose ";" are found together, and pairs that are looked at so */
-#define SGTM_COOKIES_STEP   (SGTM_STOPS * 2)
+/* pairs that are looked at together */
 #define SGTM_COOKIES_PAIRS  128
 
 /* " ", and the two bytes that a name begins with */
@@ -84,38 +83,28 @@ sgtm_redact_cookies(const sgtm_names_t *cookies, unsigned deny,
 }
 
 
-/*
- * Notes where pairs begin.  As they may begin anywhere, no branch depends on
- * it: one more is noted whether it is there or not, and counted if it is.
- */
+/* notes where pairs begin */
 
 static void
 sgtm_cookies_find(sgtm_cookies_t *ctx, const unsigned char *p)
 {
-    size_t    n;
-    unsigned  more;
-    uint64_t  stops;
+    size_t  n;
 
     n = ctx->npairs;
 
-    for ( /* void */ ; ctx->end - p >= SGTM_COOKIES_STEP;
-          p += SGTM_COOKIES_STEP)
-    {
-        stops = sgtm_stops32_of(p, ';')
-                | (uint64_t) sgtm_stops32_of(p + SGTM_STOPS, ';')
-                  << SGTM_STOPS;
+    for ( ;; ) {
 
-        do {
-            more = (stops != 0);
-            ctx->pairs[n] = p + sgtm_stops_take(&stops) + 1;
-            n += more;
+        n = sgtm_stops_behind(ctx->pairs, n, SGTM_COOKIES_PAIRS, &p, ctx->end,
+                              ';');
 
-        } while (stops);
+        /* what is behind the last 64 bytes has room, too */
 
-        if (n > SGTM_COOKIES_PAIRS - SGTM_COOKIES_STEP) {
-            sgtm_cookies_flush(ctx, n - 1);
-            n = 1;
+        if (n + SGTM_STOPS < SGTM_COOKIES_PAIRS) {
+            break;
         }
+
+        sgtm_cookies_flush(ctx, n - 1);
+        n = 1;
     }
 
     for ( /* void */ ; p < ctx->end; p++) {

@@ -198,6 +198,8 @@ sgtm_names_word(const unsigned char *data, size_t len, size_t readable)
         return word & (~(uint64_t) 0 >> (64 - 8 * len));
     }
 
+#else
+    (void) readable;
 #endif
 
     for (word = 0; len; len--) {

@@ -1,0 +1,22 @@
+
+/*
+ * Copyright (C) the ngx_http_sgtm_module authors
+ *
+ * The way of processors without AVX2.
+ */
+
+
+#define SGTM_AVX2  0
+
+#define sgtm_stops_args    unit_stops_args_way
+#define sgtm_stops_behind  unit_stops_behind_way
+
+#include "sgtm_stops.c"
+#include "unit_stops.h"
+
+
+int
+main(void)
+{
+    return unit_stops_main();
+}
