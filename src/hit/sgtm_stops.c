@@ -108,6 +108,7 @@ sgtm_stops64_of(const unsigned char *p, unsigned char c)
     return stops;
 }
 
+
 #elif (SGTM_LITTLE_ENDIAN)
 
 /* the highest bits of eight bytes, together */
@@ -253,9 +254,20 @@ sgtm_stops32_others(__m256i x)
 
 
 /*
- * A delimiter is told by the one that has the same lower half: a table of
- * sixteen is looked up for all bytes, and gives 0 for those over 0x7f.
+ * A byte is one of those that are looked for if it is the one with the same
+ * lower half: a table of sixteen, twice, is looked up for all bytes at once. It
+ * gives 0 for those over 0x7f.
  */
+
+static sgtm_avx2 sgtm_inline uint64_t
+sgtm_stops_in32(__m256i x, __m256i table)
+{
+    return sgtm_stops_bits32(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, x),
+                                               x));
+}
+
+
+/* more is "\n", or a delimiter anyway */
 
 static sgtm_avx2 void
 sgtm_stops_args_avx2(uint64_t *delims, uint64_t *others,
@@ -273,13 +285,8 @@ sgtm_stops_args_avx2(uint64_t *delims, uint64_t *others,
         x = sgtm_stops_load32(p);
         y = sgtm_stops_load32(p + 32);
 
-        delims[n] =
-            sgtm_stops_bits32(_mm256_cmpeq_epi8(x,
-                                                _mm256_shuffle_epi8(table, x)))
-            | sgtm_stops_bits32(_mm256_cmpeq_epi8(y,
-                                                _mm256_shuffle_epi8(table, y)))
-              << 32;
-
+        delims[n] = sgtm_stops_in32(x, table)
+                    | sgtm_stops_in32(y, table) << 32;
         others[n] = sgtm_stops32_others(x) | sgtm_stops32_others(y) << 32;
     }
 }
@@ -306,6 +313,20 @@ sgtm_stops_behind_avx2(const unsigned char **at, size_t n, size_t max,
     *pos = p;
 
     return n;
+}
+
+
+static sgtm_avx2 uint64_t
+sgtm_stops_url_avx2(const unsigned char *p)
+{
+    __m256i  table;
+
+    table = _mm256_setr_epi8(
+        -1, 0, 0, '#', 0, '%', '&', 0, 0, 0, 0, 0, 0, '=', 0, '?',
+        -1, 0, 0, '#', 0, '%', '&', 0, 0, 0, 0, 0, 0, '=', 0, '?');
+
+    return sgtm_stops_in32(sgtm_stops_load32(p), table)
+           | sgtm_stops_in32(sgtm_stops_load32(p + 32), table) << 32;
 }
 
 #endif
@@ -399,4 +420,49 @@ sgtm_stops_behind(const unsigned char **at, size_t n, size_t max,
     *pos = p;
 
     return n;
+}
+
+
+static inline uint64_t
+sgtm_stops_word(const unsigned char *p)
+{
+#if (SGTM_AVX2)
+
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")) {
+        return sgtm_stops_url_avx2(p);
+    }
+
+#endif
+
+    return sgtm_stops64_of(p, '?') | sgtm_stops64_of(p, '&')
+           | sgtm_stops64_of(p, '#') | sgtm_stops64_of(p, '=')
+           | sgtm_stops64_of(p, '%');
+}
+
+
+uint64_t
+sgtm_stops_url(const unsigned char *begin, const unsigned char *p,
+    const unsigned char *end)
+{
+    size_t         len;
+    unsigned char  buf[SGTM_STOPS];
+
+    len = (size_t) (end - p);
+
+    if (len >= SGTM_STOPS) {
+        return sgtm_stops_word(p);
+    }
+
+    if (len == 0) {
+        return 0;
+    }
+
+    if (end - begin >= SGTM_STOPS) {
+        return sgtm_stops_word(end - SGTM_STOPS) >> (SGTM_STOPS - len);
+    }
+
+    memset(buf, 0, sizeof(buf));
+    memcpy(buf, p, len);
+
+    return sgtm_stops_word(buf);
 }

@@ -16,7 +16,7 @@
 #include "sgtm_hit.h"
 
 
-/* bytes that are looked at together: a bit for each, the lowest for the first */
+/* bytes that are looked at together, each a bit, the first the lowest */
 #define SGTM_STOPS  64
 
 
@@ -36,6 +36,13 @@ size_t sgtm_stops_args(uint64_t *delims, uint64_t *others,
  */
 size_t sgtm_stops_behind(const unsigned char **at, size_t n, size_t max,
     const unsigned char **p, const unsigned char *end, unsigned char c);
+
+/*
+ * The bits of "?", "&", "#", "=" and "%" among the next 64 bytes at p, or among
+ * as many as there are.  What lies between begin and p may be read, too.
+ */
+uint64_t sgtm_stops_url(const unsigned char *begin, const unsigned char *p,
+    const unsigned char *end);
 
 
 /* the number of the lowest bit that is set; there must be one */

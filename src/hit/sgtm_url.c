@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "sgtm_redact.h"
+#include "sgtm_stops.h"
 
 
 /* of a name before it is decoded to its end; a longer one is in no table */
@@ -43,7 +44,10 @@ typedef struct {
 
 typedef struct {
     const sgtm_names_t  *names;
-    unsigned char       *end;          /* of the input */
+    unsigned char       *begin;        /* of the input */
+    unsigned char       *end;
+    unsigned char       *block;        /* of the input, 64 bytes */
+    uint64_t             stops;        /* bits: where a delimiter may be */
     unsigned char       *last;         /* of the output */
     uint64_t             open;         /* by depth: within its arguments */
     unsigned             deny;
@@ -63,19 +67,21 @@ typedef enum {
 } sgtm_url_e;
 
 
-static const unsigned char  sgtm_url_marks[256] = {
+/* what may be a delimiter, or begin one, as a byte or an escape; or no byte */
+
+static const unsigned char  sgtm_url_marks[0x100 + 1] = {
     ['%'] = 1, ['?'] = 1, ['&'] = 1, ['#'] = 1, ['='] = 1
 };
 
 
 static void sgtm_url_hold(sgtm_url_t *url, const sgtm_url_mark_t *mark);
-static sgtm_url_e sgtm_url_judge(const sgtm_url_t *url, unsigned char *p,
+static sgtm_url_e sgtm_url_judge(sgtm_url_t *url, unsigned char *p,
     sgtm_url_mark_t *mark);
 static int sgtm_url_skip(sgtm_url_t *url, sgtm_url_mark_t *mark);
 static void sgtm_url_doubt(sgtm_url_t *url, size_t depth);
 static int sgtm_url_settle(sgtm_url_t *url, const sgtm_url_mark_t *mark);
-static int sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p,
-    unsigned char *end);
+static int sgtm_url_mark(sgtm_url_t *url, sgtm_url_mark_t *mark,
+    unsigned char *p);
 static unsigned char *sgtm_url_escape(sgtm_url_mark_t *mark, unsigned char *p,
     unsigned char *end);
 static unsigned char *sgtm_url_entity(unsigned char *p, unsigned char *end);
@@ -105,8 +111,20 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
         return 0;
     }
 
-    url.names = names;
+    url.begin = in->data;
     url.end = in->data + in->len;
+
+    url.block = url.begin;
+    url.stops = deny ? sgtm_stops_url(url.begin, url.begin, url.end) : 0;
+
+    /* most pages have no arguments */
+
+    if (deny == 0 || (url.stops == 0 && in->len <= SGTM_STOPS)) {
+        (void) sgtm_url_copy(out, url.begin, url.end);
+        return in->len;
+    }
+
+    url.names = names;
     url.last = out;
     url.open = 0;
     url.deny = deny;
@@ -115,7 +133,7 @@ sgtm_redact_url(const sgtm_names_t *names, unsigned deny, const sgtm_str_t *in,
     kept = in->data;
     next = in->data;
 
-    while (deny && sgtm_url_mark(&mark, next, url.end)) {
+    while (sgtm_url_mark(&url, &mark, next)) {
 
         if (sgtm_url_settle(&url, &mark)) {
             verdict = SGTM_URL_DENIED;
@@ -208,14 +226,14 @@ sgtm_url_hold(sgtm_url_t *url, const sgtm_url_mark_t *mark)
  */
 
 static sgtm_url_e
-sgtm_url_judge(const sgtm_url_t *url, unsigned char *p, sgtm_url_mark_t *mark)
+sgtm_url_judge(sgtm_url_t *url, unsigned char *p, sgtm_url_mark_t *mark)
 {
     int             place, deeper;
     size_t          n;
     unsigned char  *start;
     unsigned char   name[SGTM_URL_NAME];
 
-    if (!sgtm_url_mark(mark, p, url->end)) {
+    if (!sgtm_url_mark(url, mark, p)) {
         mark->start = url->end;
         mark->end = url->end;
         mark->depth = 0;
@@ -283,7 +301,7 @@ sgtm_url_skip(sgtm_url_t *url, sgtm_url_mark_t *mark)
 
     least = url->held.depth;
 
-    for (p = mark->start; sgtm_url_mark(mark, p, url->end); p = mark->end) {
+    for (p = mark->start; sgtm_url_mark(url, mark, p); p = mark->end) {
 
         if (mark->ch == '=') {
             if (mark->depth < least) {
@@ -370,39 +388,69 @@ sgtm_url_settle(sgtm_url_t *url, const sgtm_url_mark_t *mark)
 }
 
 
-static int
-sgtm_url_mark(sgtm_url_mark_t *mark, unsigned char *p, unsigned char *end)
-{
-    while (p < end) {
+/*
+ * The next delimiter from p on; 0: there is none.  Where one may be is known of
+ * 64 bytes, within which p may go back to a mark that was found before.
+ */
 
-        if (!sgtm_url_marks[*p]) {
+static int
+sgtm_url_mark(sgtm_url_t *url, sgtm_url_mark_t *mark, unsigned char *p)
+{
+    size_t    n;
+    uint64_t  stops;
+
+    for ( ;; ) {
+
+        n = (size_t) (p - url->block);
+
+        if (n >= SGTM_STOPS) {
+            url->block = p;
+            url->stops = sgtm_stops_url(url->begin, p, url->end);
+            n = 0;
+        }
+
+        stops = url->stops >> n;
+
+        if (stops == 0) {
+
+            if (url->end - url->block <= SGTM_STOPS) {
+                return 0;
+            }
+
+            p = url->block + SGTM_STOPS;
+            continue;
+        }
+
+        p += sgtm_stops_first(stops);
+
+        if (*p != '%') {
+            break;
+        }
+
+        /* most are a "/", and such */
+
+        if (url->end - p > 2 && !sgtm_url_marks[sgtm_args_byte(p + 1)]) {
             p++;
             continue;
         }
 
-        if (*p == '%') {
-            p = sgtm_url_escape(mark, p, end);
+        p = sgtm_url_escape(mark, p, url->end);
 
-            if (mark->ch) {
-                return 1;
-            }
-
-            continue;
+        if (mark->ch) {
+            return 1;
         }
-
-        mark->start = p;
-        mark->end = p + 1;
-        mark->depth = 0;
-        mark->ch = *p;
-
-        if (*p == '&') {
-            mark->end = sgtm_url_entity(mark->end, end);
-        }
-
-        return 1;
     }
 
-    return 0;
+    mark->start = p;
+    mark->end = p + 1;
+    mark->depth = 0;
+    mark->ch = *p;
+
+    if (*p == '&') {
+        mark->end = sgtm_url_entity(mark->end, url->end);
+    }
+
+    return 1;
 }
 
 

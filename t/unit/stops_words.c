@@ -10,6 +10,7 @@
 
 #define sgtm_stops_args    unit_stops_args_way
 #define sgtm_stops_behind  unit_stops_behind_way
+#define sgtm_stops_url     unit_stops_url_way
 
 #include "sgtm_stops.c"
 #include "unit_stops.h"

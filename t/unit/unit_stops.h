@@ -105,6 +105,36 @@ unit_stops_behind(const sgtm_str_t *in, unsigned char ch)
 }
 
 
+/* from every place of it on */
+
+static inline int
+unit_stops_url(const sgtm_str_t *in)
+{
+    int                   found;
+    size_t                i, n;
+    uint64_t              bits;
+    const unsigned char  *p;
+
+    for (i = 0; i <= in->len; i++) {
+
+        p = in->data + i;
+        bits = sgtm_stops_url(in->data, p, in->data + in->len);
+
+        for (n = 0; n < SGTM_STOPS; n++) {
+
+            found = (i + n < in->len && p[n]
+                     && strchr("?&#=%", p[n]) != NULL);
+
+            if (found != (int) (bits >> n & 1)) {
+                return (int) (i + n);
+            }
+        }
+    }
+
+    return -1;
+}
+
+
 /* pseudo-random bytes, those that are looked for among them more often */
 
 static inline void
@@ -112,7 +142,7 @@ unit_stops_fill(sgtm_str_t *in, unsigned seed)
 {
     size_t                      i;
     uint64_t                    x;
-    static const unsigned char  some[] = "==&&\n%;?#*J]6\xbd\xa6\x8a";
+    static const unsigned char  some[] = "==&&\n%;?#*J]6\xbd\xa6\x8a\xa5\xa3";
 
     x = seed * 0x9e3779b97f4a7c15 + 1;
 
@@ -149,6 +179,10 @@ unit_stops_main(void)
             if (at < 0) {
                 at = unit_stops_behind(&in, ';');
             }
+
+            if (at < 0) {
+                at = unit_stops_url(&in);
+            }
         }
     }
 
@@ -170,6 +204,12 @@ unit_stops_main(void)
 
             if (at < 0) {
                 at = unit_stops_behind(&in, (unsigned char) c);
+            }
+
+            /* this looks from all places, so each byte is at eight of them */
+
+            if (at < 0 && i % 16 == c % 16) {
+                at = unit_stops_url(&in);
             }
         }
     }
