@@ -1,68 +1,133 @@
 // A browser for SGTM::Browser: commands come as lines of JSON on stdin, each
 // gets one line back, { value } or { error }.  The end of stdin closes it.
 //
-//     node browser.mjs <chromium> <directory for its profile>
+//     node browser.mjs '{ "chromium", "rules", "keys", "bfcache" }'
+//
+// The command "run" calls a function of a scenario, a file of t/browser, with
+// the tools below; what it returns is the value.
 
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
 const TIMEOUT = 15000;
 
-const [executablePath, profile] = process.argv.slice(2);
+const { chromium: executablePath, rules, keys, bfcache } =
+    JSON.parse(process.argv[2]);
 
-const context = await chromium.launchPersistentContext(profile, {
+const launch = {
     executablePath,
     headless: true,
-    viewport: { width: 1280, height: 800 },
-    ignoreHTTPSErrors: true,
+
+    // visitors have it, but what is sent as a page goes into it is not told
+    ignoreDefaultArgs: bfcache ? ['--disable-back-forward-cache'] : [],
+
     args: [
         '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
         '--disable-quic', '--no-first-run', '--disable-background-networking',
         '--disable-component-update', '--disable-sync',
-
-        // whatever it wants from elsewhere is nowhere
-        '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, '
-        + 'EXCLUDE *.localhost, EXCLUDE 127.0.0.1',
+        '--autoplay-policy=no-user-gesture-required',
+        `--host-resolver-rules=${rules}`,
+        ...keys ? [`--ignore-certificate-errors-spki-list=${keys}`] : [],
     ],
-});
+};
 
-const page = context.pages()[0] || await context.newPage();
-const requests = [];
-const complaints = [];
+const about = {
+    viewport: { width: 1280, height: 800 },
+    ignoreHTTPSErrors: !keys,
+};
 
-page.setDefaultTimeout(TIMEOUT);
+const browser = await chromium.launch(launch);
 
-context.on('request', (request) => {
-    requests.push({
-        method: request.method(),
-        url: request.url(),
-        body: request.postData() || '',
-        type: request.resourceType(),
-    });
-});
+function sleep(ms) {
+    return new Promise((done) => { setTimeout(done, ms); });
+}
 
-page.on('pageerror', (e) => complaints.push(String(e)));
+// until code returns something true, which is the value
 
-page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') {
-        complaints.push(message.text());
-    }
-});
-
-// waitForFunction() would evaluate it in the page, where a policy may forbid it
-
-async function wait(code) {
-    for (const end = Date.now() + TIMEOUT; Date.now() < end;) {
-        const value = await page.evaluate(code).catch(() => false);
+async function until(code, what = code, timeout = TIMEOUT) {
+    for (const end = Date.now() + timeout; Date.now() < end;) {
+        const value = await code();
 
         if (value) {
             return value;
         }
 
-        await new Promise((done) => { setTimeout(done, 20); });
+        await sleep(20);
     }
 
-    throw new Error('not true in time: ' + code);
+    throw new Error(`not true in time: ${what}`);
+}
+
+// a record of what a context asks for and complains about, and its page
+
+async function watched(context) {
+    const requests = [];
+    const complaints = [];
+
+    context.setDefaultTimeout(TIMEOUT);
+
+    context.on('request', (request) => {
+        requests.push({
+            method: request.method(),
+            url: request.url(),
+            body: request.postData() || '',
+            type: request.resourceType(),
+        });
+    });
+
+    context.on('weberror', (e) => complaints.push(String(e.error())));
+
+    context.on('console', (message) => {
+        if (message.type() === 'error' || message.type() === 'warning') {
+            complaints.push(message.text());
+        }
+    });
+
+    const page = context.pages()[0] || await context.newPage();
+
+    return { context, page, requests, complaints };
+}
+
+// somebody new, with nothing stored
+
+async function visitor(options = {}) {
+    return watched(await browser.newContext({ ...about, ...options }));
+}
+
+// somebody with a profile and so a browser of his own
+
+async function owner(profile, options = {}) {
+    return watched(await chromium.launchPersistentContext(profile, {
+        ...launch, ...about, ...options,
+    }));
+}
+
+// A page that is left for another says its last words, one that is closed may
+// not, and what it says takes a while on a busy machine: the context ends later,
+// while the test goes on.
+
+async function leave({ context }) {
+    await Promise.all(context.pages().map((p) => p.goto('about:blank')));
+
+    setTimeout(() => context.close().catch(() => {}), 3000).unref();
+}
+
+// the one whom commands lead
+
+const { context, page, requests, complaints } = await visitor();
+
+// waitForFunction() would evaluate it in the page, where a policy may forbid it
+
+function wait(code) {
+    return until(() => page.evaluate(code).catch(() => false), code);
+}
+
+const tools = { browser, visitor, owner, leave, until, sleep };
+
+async function run(file, name, ...args) {
+    const scenario = await import(file);
+
+    return scenario[name](tools, ...args);
 }
 
 const commands = {
@@ -78,6 +143,7 @@ const commands = {
     cookies: () => context.cookies(),
     requests: () => requests,
     complaints: () => complaints,
+    run,
 };
 
 function answer(message) {
@@ -95,8 +161,8 @@ for await (const line of createInterface({ input: process.stdin })) {
         answer({ value: value === undefined ? null : value });
 
     } catch (e) {
-        answer({ error: String(e) });
+        answer({ error: String(e && e.stack || e) });
     }
 }
 
-await context.close();
+await browser.close();

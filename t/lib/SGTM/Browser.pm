@@ -17,9 +17,16 @@ package SGTM::Browser;
 #     $b->cookies;                             # [{ name, value, domain, ... }]
 #     $b->requests;                            # [{ method, url, body, type }]
 #     $b->complaints;                          # [lines of the console]
+#     $b->run('visit.mjs', 'visit', @args);    # a function of t/browser/
 #     $b->stop;
 #
-# It finds no host but this machine's.
+# It finds no host but this machine's.  Others are played: start() may be told
+#
+#     hosts => { '*.shop.example' => '127.0.0.1:8443' }  where names lead to
+#     certificates => [$file, ...]    the only ones that are trusted then; else
+#                                     any is
+#     bfcache => 1    with the cache of pages that one comes back to; requests()
+#                     lacks what is sent as a page goes into it
 
 use strict;
 use warnings;
@@ -54,10 +61,44 @@ sub missing {
 }
 
 
+# Chromium's rules: the first that fits decides
+
+sub _rules {
+    my ($hosts) = @_;
+
+    return join ', ', (map { "MAP $_ $hosts->{$_}" } sort keys %$hosts),
+                      'MAP * ~NOTFOUND', 'EXCLUDE localhost',
+                      'EXCLUDE *.localhost', 'EXCLUDE 127.0.0.1';
+}
+
+
+# the hash of a certificate's key
+
+sub _key {
+    my ($file) = @_;
+
+    my ($status, $hash) = SGTM::Run::capture(
+        'sh', '-c', 'openssl x509 -in "$1" -pubkey -noout'
+                    . ' | openssl pkey -pubin -outform der'
+                    . ' | openssl dgst -sha256 -binary | openssl base64',
+        'sh', $file);
+
+    die "$file: $hash\n" if $hash !~ m{\A([\w+/]{43}=)\n\z};
+
+    return $1;
+}
+
+
 sub start {
-    my ($class) = @_;
+    my ($class, %opt) = @_;
 
     my $self = bless { dir => SGTM::Run::dir('browser') }, $class;
+    my $how = $json->encode({
+        chromium => _chromium(),
+        rules    => _rules($opt{hosts} || {}),
+        keys     => join(',', map { _key($_) } @{ $opt{certificates} || [] }),
+        bfcache  => $opt{bfcache} || 0,
+    });
 
     pipe(my $from, my $out) or die "pipe: $!\n";
     pipe(my $in, my $to) or die "pipe: $!\n";
@@ -70,9 +111,10 @@ sub start {
         open STDERR, '>', "$self->{dir}/errors";
         close $_ for $from, $to, $in, $out;
         $SIG{$_} = 'DEFAULT' for qw(INT TERM ALRM PIPE);
+        $ENV{TMPDIR} = $self->{dir};
 
         { no warnings 'exec'; exec 'node', "$root/t/lib/browser.mjs",
-                                   _chromium(), "$self->{dir}/profile"; }
+                                   $how; }
         POSIX::_exit(127);
     }
 
@@ -113,6 +155,16 @@ for my $name (qw(go click fill press evaluate wait size scheme picture
 
         return $self->_answer;
     };
+}
+
+
+sub run {
+    my ($self, $file, $name, @args) = @_;
+
+    print { $self->{to} }
+          $json->encode(['run', "$root/t/browser/$file", $name, @args]), "\n";
+
+    return $self->_answer;
 }
 
 
