@@ -180,6 +180,7 @@ and try
   5. Change a shop's settings on the page of the three, or in their file, and
      go on in that shop: they are in force within a second.
      $dir/shops.json
+  6. Choose another tier, with a tag of our own in the place of Google's.
 
 Ctrl-C ends it.  Events that reach the tagging server:
 

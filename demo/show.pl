@@ -135,6 +135,7 @@ sub show {
         my $page = $e->{dl} // '';
 
         $page =~ s{\Ahttps?://[^/]*}{};
+        $page .= " (to $hit->{to})" if defined $hit->{to};
 
         line($time, $e->{en}, $e->{gcs}, $e->{cid}, $hit->{forwarded_for},
              $cookies, $page);

@@ -361,7 +361,7 @@ sub tier {
 
     $c->request('GET', '/metrics/t.js', [Host => "$shop.localhost:$port"]);
 
-    return $c->response->{body} =~ /"tier":"(\w+)"/ ? $1 : 'none';
+    return $c->response->{body} =~ /"t":"(\w+)"/ ? $1 : 'none';
 }
 
 is join(' ', map { tier($_) } qw(tea bikes books)),

@@ -1,14 +1,17 @@
 /*
  * The right half of the demo: what this browser sent, from its own calls of
- * fetch(), beside what the tagging server got, from its record in /hits.
- * The two are told to be the same hit by "_p" and "_s", the page's number and
- * the hit's, which no rule touches.
+ * fetch() and sendBeacon(), beside what the tagging server got, from its record
+ * in /hits.  The two are told to be the same hit by "_p" and "_s", the page's
+ * number and the hit's, which no rule touches.
+ *
+ * What is sent to Google goes to this machine instead, which records it too.
  */
 
 (function () {
     'use strict';
 
-    const COLLECT = /^\/metrics\/g\/collect$/;
+    const COLLECT = /^(\/metrics)?\/g\/collect$/;
+    const GOOGLE = 'https://www.google-analytics.com';
     const KEEP = 30;            /* hits */
     const POLL = 1000;          /* ms */
     const LOST = 3000;          /* ms, after which a hit is not coming */
@@ -18,6 +21,7 @@
 
     const hits = load();
     const nativeFetch = window.fetch;
+    const nativeBeacon = navigator.sendBeacon.bind(navigator);
 
     let ready = false;
     let address = '';
@@ -60,42 +64,63 @@
     /* what the browser sends */
 
     window.fetch = function (input, init) {
-        const answer = nativeFetch.apply(this, arguments);
         const url = new URL(input.url || input, location.href);
+        const answer = nativeFetch.call(this, played(url) || input, init);
 
         if (COLLECT.test(url.pathname)) {
-            note(url.search.slice(1), String(init && init.body || ''),
-                 answer);
+            note(url, String(init && init.body || ''), answer);
         }
 
         return answer;
     };
 
-    function note(query, body, answer) {
+    navigator.sendBeacon = function (input, body) {
+        const url = new URL(input, location.href);
+        const taken = nativeBeacon(played(url) || input, body);
+
+        if (COLLECT.test(url.pathname)) {
+            note(url, String(body || ''), null);
+        }
+
+        return taken;
+    };
+
+    function played(url) {
+        return url.origin == GOOGLE && '/google' + url.pathname + url.search;
+    }
+
+    function note(url, body, answer) {
+        const query = url.search.slice(1);
         const hit = find(keyOf(query));
 
         hit.sent = {
-            query, body, cookie: document.cookie,
-            referer: location.href.split('#')[0], host: location.host,
+            query, body, referer: location.href.split('#')[0], host: url.host,
+            cookie: url.origin == GOOGLE ? '' : document.cookie,
             answer: '',
         };
 
-        answer.then((res) => {
-            hit.sent.answer = res.status + ' '
-                              + (res.headers.get('Sgtm-Disposition') || '');
-            hit.sent.reason = res.headers.get('Sgtm-Reason') || '';
-            hit.sent.after = document.cookie;
+        if (answer) {
+            answer.then((res) => hear(hit, res), () => {
+                hit.sent.answer = 'none';
 
-        }, () => {
-            hit.sent.answer = 'no answer';
+            }).then(() => {
+                changed(hit);
+                soon(50);
+            });
 
-        }).then(() => {
-            changed(hit);
-            soon(50);
-        });
+        } else {
+            hit.sent.answer = 'a beacon hears none';
+        }
 
         changed(hit);
         setTimeout(() => changed(hit), LOST + 50);
+    }
+
+    function hear(hit, res) {
+        hit.sent.answer = res.status + ' '
+                          + (res.headers.get('Sgtm-Disposition') || '');
+        hit.sent.reason = res.headers.get('Sgtm-Reason') || '';
+        hit.sent.after = document.cookie;
     }
 
     function changed(hit) {
@@ -415,7 +440,8 @@
         const said = ['removed', 'changed'].filter(count)
                                            .map((k) => count(k) + ' ' + k);
 
-        return said.join(', ') || 'unchanged';
+        return (hit.got.to ? 'to ' + hit.got.to + ', ' : '')
+               + (said.join(', ') || 'unchanged');
     }
 
     function drawSummary(hit) {
@@ -437,11 +463,12 @@
         }
 
         body.append(element('table', '',
-            header('', 'Browser sent', 'Tagging server got'),
+            header('', 'Browser sent', (hit.got && hit.got.to
+                                        || 'Tagging server') + ' got'),
             ...groups(hit).filter(([, rows]) => rows.length)
                           .map((group) => drawGroup(hit, group))));
 
-        if (hit.sent && hit.got) {
+        if (hit.sent && hit.got && hit.got.set_cookie.length) {
             body.append(drawAnswer(hit));
         }
 
