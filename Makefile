@@ -8,7 +8,7 @@ STATIC ?=
 V ?=
 
 FUZZ_SECONDS ?= 60
-TEST_JOBS ?= 2
+TEST_JOBS ?= 3
 TESTS ?=
 
 JOBS := $(shell nproc 2> /dev/null || echo 1)

@@ -9,7 +9,7 @@
 #include "ngx_http_sgtm_variables.h"
 #include "delivery/ngx_http_sgtm_detached.h"
 #include "gate/ngx_http_sgtm_address.h"
-#include "gate/ngx_http_sgtm_handler.h"
+#include "gate/ngx_http_sgtm_ctx.h"
 #include "gate/ngx_http_sgtm_overlay.h"
 #include "gate/ngx_http_sgtm_route.h"
 #include "ops/ngx_http_sgtm_counters.h"

@@ -7,7 +7,7 @@
 #include "../ngx_http_sgtm.h"
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_dedup.h"
-#include "../gate/ngx_http_sgtm_handler.h"
+#include "../gate/ngx_http_sgtm_ctx.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_fallback.h"
 #include "ngx_http_sgtm_fill.h"

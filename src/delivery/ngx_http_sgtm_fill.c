@@ -8,7 +8,7 @@
 #include "../ngx_http_sgtm_variables.h"
 #include "../gate/ngx_http_sgtm_body.h"
 #include "../gate/ngx_http_sgtm_gate.h"
-#include "../gate/ngx_http_sgtm_handler.h"
+#include "../gate/ngx_http_sgtm_ctx.h"
 #include "../gate/ngx_http_sgtm_overlay.h"
 #include "../hit/sgtm_json.h"
 #include "../tenant/ngx_http_sgtm_secrets.h"

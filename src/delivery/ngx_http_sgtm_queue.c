@@ -8,7 +8,7 @@
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_body.h"
 #include "../gate/ngx_http_sgtm_dedup.h"
-#include "../gate/ngx_http_sgtm_handler.h"
+#include "../gate/ngx_http_sgtm_ctx.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../ops/ngx_http_sgtm_meter.h"
 #include "../place/ngx_http_sgtm_residency.h"

@@ -9,7 +9,7 @@
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "../page/ngx_http_sgtm_check.h"
 #include "ngx_http_sgtm_answer.h"
-#include "ngx_http_sgtm_handler.h"
+#include "ngx_http_sgtm_ctx.h"
 #include "ngx_http_sgtm_log.h"
 #include "ngx_http_sgtm_setcookie.h"
 

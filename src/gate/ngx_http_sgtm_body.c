@@ -9,7 +9,7 @@
 #include "../intake/ngx_http_sgtm_webhook.h"
 #include "../ops/ngx_http_sgtm_counters.h"
 #include "ngx_http_sgtm_body.h"
-#include "ngx_http_sgtm_handler.h"
+#include "ngx_http_sgtm_ctx.h"
 
 
 #if (NGX_HTTP_V2)

@@ -16,25 +16,5 @@
 /* registers the handlers of the phases; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_sgtm_handler_init(ngx_conf_t *cf);
 
-/*
- * Settles who the tenant is, and what is in force for him, before the gate has
- * begun; not if it takes variables.  NGX_OK or NGX_ERROR: no memory.
- */
-ngx_int_t ngx_http_sgtm_settle(ngx_http_request_t *r,
-    ngx_http_sgtm_ctx_t *ctx);
-
-/*
- * The context of a main request, found again after an internal redirect, or
- * NULL: this request did not pass a gateway.
- */
-ngx_http_sgtm_ctx_t *ngx_http_sgtm_get_ctx(ngx_http_request_t *r);
-
-/*
- * A new context of a main request, with its route: also for one
- * that nginx answers before the gate has begun.  NULL: no memory.
- */
-ngx_http_sgtm_ctx_t *ngx_http_sgtm_create_ctx(ngx_http_request_t *r,
-    ngx_http_sgtm_loc_conf_t *conf);
-
 
 #endif /* _NGX_HTTP_SGTM_HANDLER_H_INCLUDED_ */

@@ -9,7 +9,7 @@
 #include "../ngx_http_sgtm_variables.h"
 #include "../gate/ngx_http_sgtm_answer.h"
 #include "../gate/ngx_http_sgtm_body.h"
-#include "../gate/ngx_http_sgtm_handler.h"
+#include "../gate/ngx_http_sgtm_ctx.h"
 #include "../gate/ngx_http_sgtm_overlay.h"
 #include "../hit/sgtm_mp.h"
 #include "../tenant/ngx_http_sgtm_secrets.h"
