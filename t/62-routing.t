@@ -30,7 +30,7 @@ my %sites = (
     client  => "sgtm_tier professional; $allowed",
     kept    => "sgtm_tier professional; sgtm_fallback queue; $allowed",
     denied  => 'sgtm_tier professional;',
-    eu      => "sgtm_tier professional; $allowed",
+    eu      => "sgtm_tier professional; sgtm_upstream eu=tagging; $allowed",
     events  => "sgtm_tier professional; $allowed",
     starter => "sgtm_tier starter; $allowed",
 );

@@ -166,6 +166,10 @@ sub _feed {
         }
     }
 
+    # the next one's turn: a single connection may have room for all
+
+    push @{ $t->{ends} }, shift @{ $t->{ends} };
+
     # those that have no room are not sent
 
     $t->{due} = 0 if defined $n && $n > 0;
