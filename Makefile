@@ -18,7 +18,7 @@ MODULE = ngx_http_sgtm_module
 
 # the flavours
 
-CC_OPT_release = -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+CC_OPT_release = -O3 -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
     -Wformat -Werror=format-security
 LD_OPT_release = -Wl,-z,relro -Wl,-z,now
 
