@@ -48,6 +48,8 @@ my @shops = (
     { id => 'more', hosts => ['more.example'], quota => 10 },
     { id => 'some', hosts => ['some.example'], quota => 10,
       quota_action => 'sample', quota_sample => 30 },
+    { id => 'fails', hosts => ['fails.example'], quota => 2,
+      quota_action => 'stop' },
     { id => 'stop', hosts => ['stop.example'], quota => 10,
       quota_action => 'stop', api_secrets => ['of stop'] },
 );
@@ -590,6 +592,14 @@ subtest 'quotas' => sub {
     my $shown = $t->status('/status')->{tenants}{stop};
     is $shown->{reasons}{quota}, 6, 'in the counters, too';
     is $shown->{hits}{limited}, 6, 'as limited';
+
+    # what the tagging server did not take is not paid for
+
+    is hit($t, 'fails', en => 'fail')->{status}, 503, 'it fails' for 1 .. 4;
+
+    $tag->clear;
+    hit($t, 'fails', cid => "8.$_") for 1 .. 4;
+    is $tag->count, 2, 'and leaves the quota as it was';
 
     # goes on
 

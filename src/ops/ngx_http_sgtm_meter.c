@@ -389,6 +389,12 @@ ngx_http_sgtm_meter_count(ngx_http_sgtm_ctx_t *ctx)
     if (rest && kind != SGTM_METER_ACCEPTED) {
         sgtm_meter_add(meter, e, month, kind, rest);
     }
+
+    /* who sends it again is not to pay for it twice */
+
+    if (kind == SGTM_METER_FAILED && ctx->month) {
+        sgtm_meter_give(e, month, rest);
+    }
 }
 
 
@@ -396,6 +402,7 @@ void
 ngx_http_sgtm_meter_later(const sgtm_str_t *tenant, int64_t time,
     ngx_uint_t events, ngx_uint_t what)
 {
+    uint32_t                    month;
     sgtm_meter_t               *meter;
     sgtm_meter_entry_t         *e;
     ngx_http_sgtm_main_conf_t  *smcf;
@@ -410,8 +417,16 @@ ngx_http_sgtm_meter_later(const sgtm_str_t *tenant, int64_t time,
     meter = ngx_http_sgtm_meter_head(smcf)->meter;
     e = sgtm_meter_find(meter, tenant);
 
-    if (e) {
-        sgtm_meter_add(meter, e, sgtm_meter_month(time / 1000), what,
-                       events ? events : 1);
+    if (e == NULL) {
+        return;
+    }
+
+    month = sgtm_meter_month(time / 1000);
+    events = events ? events : 1;
+
+    sgtm_meter_add(meter, e, month, what, events);
+
+    if (what == SGTM_METER_FAILED) {
+        sgtm_meter_give(e, month, events);
     }
 }

@@ -414,6 +414,27 @@ sgtm_meter_use(sgtm_meter_entry_t *e, uint32_t month, uint64_t n)
 }
 
 
+void
+sgtm_meter_give(sgtm_meter_entry_t *e, uint32_t month, uint64_t n)
+{
+    uint64_t  was, used;
+
+    was = atomic_load_explicit(&e->used, memory_order_relaxed);
+
+    do {
+        if (was >> SGTM_METER_SHIFT != month) {
+            return;
+        }
+
+        used = was & SGTM_METER_MASK;
+
+    } while (!atomic_compare_exchange_weak_explicit(&e->used, &was,
+                                  was - (n < used ? n : used),
+                                  memory_order_relaxed,
+                                  memory_order_relaxed));
+}
+
+
 uint64_t
 sgtm_meter_used(const sgtm_meter_entry_t *e, uint32_t month)
 {

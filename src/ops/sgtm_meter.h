@@ -122,6 +122,10 @@ void sgtm_meter_add(sgtm_meter_t *meter, sgtm_meter_entry_t *e,
  * too, once they tell each other.
  */
 uint64_t sgtm_meter_use(sgtm_meter_entry_t *e, uint32_t month, uint64_t n);
+
+/* takes back what was added to this month's and has failed since */
+void sgtm_meter_give(sgtm_meter_entry_t *e, uint32_t month, uint64_t n);
+
 uint64_t sgtm_meter_used(const sgtm_meter_entry_t *e, uint32_t month);
 
 /*

@@ -132,7 +132,7 @@ sgtm_meter_row_used(const sgtm_meter_row_t *row)
 
     dropped = 0;
 
-    for (what = SGTM_METER_DENIED; what < SGTM_METER_FAILED; what++) {
+    for (what = SGTM_METER_DENIED; what < SGTM_METER_N; what++) {
         dropped += row->counts[what];
     }
 
