@@ -398,6 +398,9 @@ my %records = (
     c => '"features":{"inject":false,"csp":false}', d => '"tier":"starter"',
     e => '"tagging":"light"', f => '"tier":"professional","fallback":"client"',
     g => '"tier":"professional","fallback":"client","residency":"eu"',
+    h => '"tier":"enterprise","fallback":"client"',
+    i => '"tier":"enterprise","events":{"a":"both"}',
+    j => '"tier":"starter","tagging":"light","events":{"a":"server"}',
 );
 
 my $json = join ",\n", map {
@@ -456,6 +459,9 @@ like(header(of_host('f.example', 'p=' . escape("connect-src 'none'")), $CSP),
      qr/^connect-src 'self' https:/, 'its fallback');
 is(header(of_host('g.example', 'p=' . escape("connect-src 'none'")), $CSP),
    "connect-src 'self'", 'but not where data has to stay');
+like(header(of_host("$_.example", 'p=' . escape("connect-src 'none'")), $CSP),
+     qr/^connect-src 'self' https:/, "what the script of $_ needs")
+    for 'h', 'i', 'j';
 is(header(of_host('e.example', 'p=' . escape("default-src a; script-src "
           . "'unsafe-inline' 'self'")), $CSP),
    "default-src a; script-src 'unsafe-inline' 'self'; connect-src a 'self'",

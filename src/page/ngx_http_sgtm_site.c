@@ -31,6 +31,8 @@ static ngx_int_t ngx_http_sgtm_site_overlay(ngx_http_request_t *r,
     ngx_http_sgtm_tags_t *tags);
 static void ngx_http_sgtm_site_ways(ngx_http_sgtm_tags_t *tags,
     ngx_uint_t tier, ngx_uint_t fallback, ngx_uint_t residency);
+static void ngx_http_sgtm_site_event_ways(ngx_http_sgtm_tags_t *tags,
+    const sgtm_tenant_events_t *events);
 static void ngx_http_sgtm_site_cleanup(void *data);
 
 
@@ -432,6 +434,15 @@ ngx_http_sgtm_site_overlay(ngx_http_request_t *r, const sgtm_tenant_t *record,
         tags->tagging = record->tagging;
     }
 
+    /* Google's scripts alone have one way, that of the tier starter */
+
+    if (residency == SGTM_RESIDENCY_ANY
+        && (tags->tagging == SGTM_TAGGING_LIGHT
+            || tags->ways != SGTM_CSP_GOOGLE))
+    {
+        ngx_http_sgtm_site_event_ways(tags, &record->events);
+    }
+
     if (!sgtm_tenant_has(record, SGTM_TENANT_SCRIPT)) {
         return NGX_OK;
     }
@@ -465,13 +476,42 @@ ngx_http_sgtm_site_ways(ngx_http_sgtm_tags_t *tags, ngx_uint_t tier,
     } else if (tier == NGX_HTTP_SGTM_TIER_STARTER) {
         tags->ways = SGTM_CSP_GOOGLE;
 
-    } else if (tier == NGX_HTTP_SGTM_TIER_PROFESSIONAL
-               && fallback == NGX_HTTP_SGTM_FALLBACK_CLIENT)
-    {
+    } else if (fallback == NGX_HTTP_SGTM_FALLBACK_CLIENT) {
+
+        /* of the tier enterprise, too: what is set overrides the tier */
+
         tags->ways = SGTM_CSP_GATEWAY|SGTM_CSP_GOOGLE;
 
     } else {
         tags->ways = SGTM_CSP_GATEWAY;
+    }
+}
+
+
+/* some events have a way of their own, whatever the tier */
+
+static void
+ngx_http_sgtm_site_event_ways(ngx_http_sgtm_tags_t *tags,
+    const sgtm_tenant_events_t *events)
+{
+    size_t  i;
+
+    for (i = 0; i < events->nelts; i++) {
+
+        switch (events->elts[i].route) {
+
+        case SGTM_EVENT_SERVER:
+            tags->ways |= SGTM_CSP_GATEWAY;
+            break;
+
+        case SGTM_EVENT_CLIENT:
+            tags->ways |= SGTM_CSP_GOOGLE;
+            break;
+
+        case SGTM_EVENT_BOTH:
+            tags->ways |= SGTM_CSP_GATEWAY|SGTM_CSP_GOOGLE;
+            break;
+        }
     }
 }
 
