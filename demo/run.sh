@@ -164,6 +164,7 @@ The demo of ngx_http_sgtm_module runs.  Open
   $shop/                 the shop
   $shop/shops.html       three more, whose settings change live
   $shop/hits             what the tagging server received
+  $shop/metrics/check    whether the gateway works, for operators
   $shop/status           the module's counters
 
 and try

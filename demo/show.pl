@@ -31,7 +31,7 @@ my %setting = (
     tier => [qw(enterprise professional starter)],
     consent_mode => [qw(off basic advanced)],
     rate => [qw(off 30r/m)],
-    view_item => [qw(both off)],
+    view_item => [qw(server off)],
 );
 
 for my $log (@logs) {

@@ -24,7 +24,7 @@
             '30r/m': '30 hits a minute',
         }],
         ['view_item', 'Event view_item', {
-            both: 'sent',
+            server: 'sent',
             off: 'off',
         }],
     ];
