@@ -336,6 +336,29 @@ quotas(void)
 }
 
 
+static void
+gives(void)
+{
+    uint32_t             nov;
+    sgtm_str_t           id;
+    sgtm_meter_t        *m;
+    sgtm_meter_entry_t  *e;
+
+    m = meter(SIZE, 1);
+    id = str("a");
+    e = sgtm_meter_find(m, &id);
+    nov = sgtm_meter_month(NOVEMBER);
+
+    (void) sgtm_meter_use(e, nov, 6);
+    sgtm_meter_give(e, nov - 1, 1);
+    sgtm_meter_give(e, nov, 2);
+    unit_ok(sgtm_meter_used(e, nov) == 4, "what failed is given back");
+
+    sgtm_meter_give(e, nov, 9);
+    unit_ok(sgtm_meter_used(e, nov) == 0, "but no more than there is");
+}
+
+
 /* other memory, which knows of the month what the file says */
 
 static void
@@ -358,12 +381,7 @@ restarts(void)
 
     /* what counts: all but what was dropped, or has failed since */
 
-    (void) sgtm_meter_use(e, nov, 6);
-    sgtm_meter_give(e, nov - 1, 1);
-    sgtm_meter_give(e, nov, 2);
-
-    unit_ok(sgtm_meter_used(e, nov) == 4, "what failed is given back");
-
+    (void) sgtm_meter_use(e, nov, 4);
     (void) sgtm_meter_tell(e, nov, 80);
 
     sgtm_meter_add(m, e, nov, SGTM_METER_ACCEPTED, 11);
@@ -448,6 +466,7 @@ main(void)
     months();
     ends();
     quotas();
+    gives();
     restarts();
 
     return end();
