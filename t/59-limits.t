@@ -293,8 +293,13 @@ subtest 'many addresses' => sub {
     }
 
     is join(' ', %seen), '204 12000', 'all pass';
-    is hits(4, 'only.example', '10.0.0.1'), '204 204 204 429',
-       'one that made room is as one that is new';
+
+    # the table forgets the oldest of a few, so that here and there one stays
+
+    my $new = grep { hits(4, 'only.example', "10.0.0.$_") eq '204 204 204 429' }
+                   1 .. 20;
+
+    cmp_ok $new, '>=', 10, 'those that made room are as ones that are new';
     is hits(3, 'only.example', '10.0.46.223'), '204 204 429',
        'the last ones are known';
     unlike $t->error_log, qr/10\.0\.\d+\.\d+.*limit/, 'no line of a log';

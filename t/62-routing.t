@@ -124,7 +124,7 @@ sub is_at {
 
     wait_for {
         !grep { $where{$_} && !arrived($_)->{$where{$_}}{$event} } keys %where;
-    } 10;
+    } 40;                   # a circuit waits for 30 seconds at most
 
     for my $site (sort keys %where) {
         my $got = arrived($site);
